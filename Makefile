@@ -1,0 +1,84 @@
+# The front door: `make` prints this menu. Each target only calls a script or the `podium` command.
+SHELL := /bin/bash
+.DEFAULT_GOAL := menu
+MAKEFLAGS += --no-print-directory
+
+PYTHON    ?= python3
+PODIUM    := .venv/bin/podium
+PY        := .venv/bin/python
+CODE      := services gateway libs deploy tests
+EDGE_PORT ?= 8080
+REPLICAS  ?=
+DETACH    ?=
+DATA      ?= {}
+TESTS     ?= tests
+LOCKING   := env PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= \
+             CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes \
+             --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
+             --no-emit-find-links
+
+.PHONY: menu
+menu: ## print this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## make this machine ready: virtualenv from the lock, Chromium, Envoy, Valkey
+	@$(PYTHON) deploy/setup.py
+
+.PHONY: up
+up: setup ## start the mesh and return when it is healthy (REPLICAS="task=2,workflow=2" EDGE_PORT=8080 DETACH=1)
+	@$(PODIUM) up --edge-port "$(EDGE_PORT)" $(if $(REPLICAS),--replicas "$(REPLICAS)") $(if $(DETACH),--detach)
+
+.PHONY: down
+down: setup ## stop the mesh
+	@$(PODIUM) down
+
+.PHONY: status
+status: setup ## show every process of the mesh and whether it is healthy
+	@$(PODIUM) status
+
+.PHONY: demo
+demo: setup ## start the mesh and run a real workflow against a small real site, live
+	@$(PODIUM) demo --edge-port "$(EDGE_PORT)"
+
+.PHONY: call
+call: setup ## call an RPC (RPC=run.GetRun DATA='{…}'; without RPC: list them)
+	@$(PODIUM) call $(if $(RPC),"$(RPC)" '$(subst ','\'',$(value DATA))')
+
+.PHONY: trace
+trace: setup ## print the spans of a run across services (RUN=run_…)
+	@$(PODIUM) trace "$(RUN)"
+
+.PHONY: totp
+totp: setup ## print the current one-time code of a seed, for development (SEED=BASE32)
+	@SEED='$(SEED)' $(PY) -m deploy.dev_code
+
+.PHONY: test
+test: setup ## run every test (TESTS=tests/unit for some)
+	@$(PY) -m pytest --durations=15 $(TESTS)
+
+.PHONY: check
+check: setup ## check everything that can be checked without running it
+	@.venv/bin/ruff check $(CODE)
+	@.venv/bin/ruff format --check $(CODE)
+	@.venv/bin/pyright --warnings
+	@$(PY) -m deploy.contracts
+	@$(PY) -m deploy.gen --check
+	@.venv/bin/lint-imports --no-logo
+	@$(PY) -m deploy.envoy
+	@$(PY) -m pytest -q tests/architecture
+
+.PHONY: fix
+fix: setup ## mend what `check` can mend: imports, format, generated code
+	@.venv/bin/ruff check --fix --show-fixes $(CODE)
+	@.venv/bin/ruff format $(CODE)
+	@$(PY) -m deploy.gen
+
+.PHONY: gen
+gen: setup ## generate libs/gen from protos/
+	@$(PY) -m deploy.gen
+
+.PHONY: lock
+lock: setup ## resolve requirements*.in again and lock every file by its hash
+	@$(LOCKING) --upgrade --output-file requirements-dev.txt requirements.in requirements-dev.in
+	@$(LOCKING) --constraint requirements-dev.txt --output-file requirements.txt requirements.in

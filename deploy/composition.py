@@ -1,0 +1,163 @@
+"""What a local mesh consists of: each child, its command, its addresses and its environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from deploy import binaries, children, keys, layout, processes, state
+from deploy.envoy import config
+from deploy.layout import Layout
+
+GATEWAY = "gateway"
+# Imported by the supervisor before it forks, besides each service's own modules: what `serve`
+# imports late. Nothing here starts a thread or a channel.
+HEAVY = ("libs.rpc.serve", "sqlalchemy.dialects.sqlite")
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The children of one mesh; asking starts nothing."""
+
+    layout: Layout
+    edge: str
+    replicas_of: Mapping[str, int] = field(default_factory=dict)
+    detached: bool = False
+    first_start: bool = False  # the gateway has yet to make the first API key
+
+    @property
+    def admin_socket(self) -> Path:
+        """Envoy's admin interface."""
+        return self.layout.socket("admin")
+
+    @cached_property
+    def redis_url(self) -> str:
+        """The bus: the given one, else the Valkey that this mesh starts."""
+        own = f"unix://{self.layout.socket('valkey')}?db=0"
+        return os.environ.get("PODIUM_REDIS_URL") or own
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many replicas each service and the gateway have."""
+        return {name: self.replicas_of.get(name, 1) for name in [*layout.services(), GATEWAY]}
+
+    def programs(self) -> list[children.Spec]:
+        """Envoy, and Valkey unless another Redis is named."""
+        specs = [self._envoy()]
+        if not os.environ.get("PODIUM_REDIS_URL"):
+            specs.append(self._valkey())
+        return specs
+
+    def modules(self) -> list[str]:
+        """Every service's door and what it needs."""
+        doors = [f"services.{name}.service" for name in layout.services()]
+        return [*HEAVY, *doors, "gateway.app"]
+
+    def replicas(self) -> list[children.Spec]:
+        """Every replica of every service, and the gateways."""
+        common = self._environment()
+        return [
+            self._replica(name, number, common)
+            for name, count in self.counts.items()
+            for number in range(1, count + 1)
+        ]
+
+    def write_envoy_config(self) -> None:
+        """Envoy's configuration for exactly these replicas."""
+        self.layout.envoy_config.write_text(json.dumps(config.build(self._plan()), indent=2))
+
+    def describe(self, started_in_s: float, described: list[state.ChildState]) -> state.MeshState:
+        """What the state file says."""
+        return state.MeshState(
+            pid=os.getpid(),
+            started=processes.start_time(os.getpid()),
+            edge=self.edge,
+            mesh_target=self.layout.target("mesh"),
+            admin=str(self.admin_socket),
+            redis_url=self.redis_url,
+            replicas=self.counts,
+            detached=self.detached,
+            first_start=self.first_start,
+            started_in_s=round(started_in_s, 2),
+            children=described,
+        )
+
+    def _replica(self, name: str, number: int, common: Mapping[str, str]) -> children.Spec:
+        called = f"{name}-{number}"
+        addresses = [self.layout.target(called)]
+        own = {
+            "PODIUM_SERVICE": name,
+            "PODIUM_REPLICA": str(number),
+            "PODIUM_LISTEN": addresses[0],
+            "PODIUM_SERVICE_TOKEN": self._keys.token(name),
+            "PODIUM_VAULT_KEYS": self._keys.vault_of(name),
+        }
+        if name == GATEWAY:
+            addresses.append(self.layout.target(f"{called}-http"))
+            own["PODIUM_HTTP_LISTEN"] = addresses[1]
+        module = GATEWAY if name == GATEWAY else f"services.{name}"
+        return children.Spec(
+            name=called,
+            log=self.layout.log(called),
+            begin=children.module(module),
+            env={**common, **own},
+            addresses=tuple(addresses),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """What every replica is told; what the person set for themselves is kept."""
+        told = {
+            "PODIUM_HOME": str(self.layout.home),
+            "PODIUM_MESH_ADDRESS": self.layout.target("mesh"),
+            "PODIUM_REDIS_URL": self.redis_url,
+            "PODIUM_TOKEN_PUBLIC_KEY": self._keys.public,
+        }
+        usual = {
+            "PODIUM_CHROMIUM": str(binaries.chromium()),
+            # On one's own machine, the page and the webhook receiver are usually there too.
+            "PODIUM_ALLOW_PRIVATE_TARGETS": "true",
+        }
+        return {name: os.environ.get(name, value) for name, value in usual.items()} | told
+
+    @cached_property
+    def _keys(self) -> keys.Keys:
+        return keys.keys_of(self.layout)
+
+    def _plan(self) -> config.Plan:
+        def targets(name: str, suffix: str = "") -> list[str]:
+            numbers = range(1, self.counts[name] + 1)
+            return [self.layout.target(f"{name}-{number}{suffix}") for number in numbers]
+
+        return config.Plan(
+            edge=self.edge,
+            mesh=self.layout.target("mesh"),
+            admin=f"unix:{self.admin_socket}",
+            services={name: targets(name) for name in layout.services()},
+            gateway_grpc=targets(GATEWAY),
+            gateway_http=targets(GATEWAY, "-http"),
+        )
+
+    def _envoy(self) -> children.Spec:
+        begin = children.program(
+            binaries.envoy(),
+            *("--config-path", str(self.layout.envoy_config)),
+            *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"),
+        )
+        addresses = (self.edge, self.layout.target("mesh"))
+        return children.Spec("envoy", self.layout.log("envoy"), begin, addresses=addresses)
+
+    def _valkey(self) -> children.Spec:
+        folder = self.layout.data / "valkey"
+        folder.mkdir(exist_ok=True)
+        begin = children.program(
+            binaries.valkey(),
+            *("--port", "0", "--unixsocket", str(self.layout.socket("valkey"))),
+            *("--unixsocketperm", "600", "--dir", str(folder)),
+            *("--appendonly", "yes", "--save", "", "--loglevel", "warning"),
+        )
+        addresses = (self.layout.target("valkey"),)
+        return children.Spec("valkey", self.layout.log("valkey"), begin, addresses=addresses)

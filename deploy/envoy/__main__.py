@@ -1,0 +1,44 @@
+"""`python -m deploy.envoy`: has Envoy itself validate the configuration we would give it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+from deploy import binaries, layout
+from deploy.envoy import config
+
+
+def main() -> None:
+    """Fail with Envoy's own words when it would refuse or warn."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "envoy.json"
+        file.write_text(json.dumps(config.build(_sample(Path(scratch)))))
+        command = [binaries.envoy(), "--mode", "validate", "--log-level", "warn", "-c", file]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    complaints = done.stderr.strip()
+    if done.returncode != 0 or complaints:
+        raise SystemExit(f"Envoy does not accept its configuration:\n{complaints}")
+    print("Envoy accepts its configuration.")
+
+
+def _sample(folder: Path) -> config.Plan:
+    """Two replicas of everything, on sockets nobody opens."""
+
+    def sockets(name: str) -> list[str]:
+        return [f"unix:{folder}/{name}-{number}.sock" for number in (1, 2)]
+
+    return config.Plan(
+        edge="127.0.0.1:8080",
+        mesh=f"unix:{folder}/mesh.sock",
+        admin=f"unix:{folder}/admin.sock",
+        services={name: sockets(name) for name in layout.services()},
+        gateway_grpc=sockets("gateway"),
+        gateway_http=sockets("gateway-http"),
+    )
+
+
+if __name__ == "__main__":
+    main()

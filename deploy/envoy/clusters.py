@@ -1,0 +1,109 @@
+"""Clusters: the replicas of one service, how Envoy balances over them and whom it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+HTTP2 = {
+    "initial_stream_window_size": 1_048_576,
+    "initial_connection_window_size": 4_194_304,
+    "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+}
+
+# Without it the default of 3 concurrent retries is spent at once when a replica dies with calls
+# in flight, and the rest of them fail.
+RETRIES_IN_FLIGHT = 200
+
+HEALTH_CHECK = {
+    "interval": "1s",
+    "timeout": "1s",
+    "interval_jitter": "0.1s",
+    "no_traffic_interval": "1s",
+    # A replica that is starting is looked at often: this is most of a restart's waiting time.
+    "no_traffic_healthy_interval": "1s",
+    "unhealthy_interval": "0.1s",
+    "unhealthy_edge_interval": "0.5s",
+    "unhealthy_threshold": 2,
+    "healthy_threshold": 1,
+}
+
+
+def grpc(name: str, targets: Sequence[str]) -> dict:
+    """A cluster of gRPC servers that answer grpc.health.v1."""
+    health = HEALTH_CHECK | {"grpc_health_check": {}}
+    protocol = {"explicit_http_config": {"http2_protocol_options": HTTP2}}
+    return _cluster(name, targets, protocol, health)
+
+
+def http(name: str, targets: Sequence[str]) -> dict:
+    """A cluster of HTTP/1.1 servers that answer GET /healthz."""
+    health = HEALTH_CHECK | {"http_health_check": {"path": "/healthz", "host": "gateway"}}
+    protocol = {"explicit_http_config": {"http_protocol_options": {}}}
+    return _cluster(name, targets, protocol, health)
+
+
+def address(target: str) -> dict:
+    """A gRPC target as an Envoy address."""
+    scheme, _, path = target.partition(":")
+    if scheme == "unix":
+        return {"pipe": {"path": path, "mode": 0o600}}
+    host, _, port = target.rpartition(":")
+    return {"socket_address": {"address": host, "port_value": int(port)}}
+
+
+def _cluster(name: str, targets: Sequence[str], protocol: dict, health: dict) -> dict:
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "lb_policy": "LEAST_REQUEST",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [_endpoint(target) for target in targets]}],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/"
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "common_http_protocol_options": {"idle_timeout": "300s"},
+                **protocol,
+            }
+        },
+        "common_lb_config": {
+            # Never call replicas that are known to be down, even when all of them are.
+            "healthy_panic_threshold": {"value": 0},
+            # The default batches health changes for a second.
+            "update_merge_window": "0s",
+        },
+        "health_checks": [health],
+        "outlier_detection": _outlier_detection(),
+        "circuit_breakers": _limits(),
+    }
+
+
+def _endpoint(target: str) -> dict:
+    return {"endpoint": {"address": address(target)}}
+
+
+def _outlier_detection() -> dict:
+    """Eject a replica that refuses connections long before the health check notices."""
+    return {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 2,
+        "enforcing_consecutive_local_origin_failure": 100,
+        # Answers of the service itself are its clients' business (breakers, retries), not a
+        # reason to send its calls elsewhere.
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "interval": "1s",
+        "base_ejection_time": "5s",
+        "max_ejection_time": "30s",
+        "max_ejection_percent": 67,
+    }
+
+
+def _limits() -> dict:
+    budget = {"budget_percent": {"value": 25}, "min_retry_concurrency": RETRIES_IN_FLIGHT}
+    most = {"max_connections": 1024, "max_pending_requests": 1024, "max_requests": 4096}
+    return {"thresholds": [most | {"retry_budget": budget, "track_remaining": True}]}

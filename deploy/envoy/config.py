@@ -1,0 +1,159 @@
+"""The whole configuration: listeners, clusters and admin, from a plan of addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deploy.envoy import clusters, routes
+from deploy.envoy.clusters import address
+from deploy.envoy.methods import grpc_services
+
+TYPE = "type.googleapis.com/envoy.extensions"
+LARGEST_HTTP_BODY_BYTES = 4 * 1024 * 1024  # The gateway's own limit is lower and speaks better.
+MOST_CONNECTIONS = 10_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who listens where; every address is a gRPC target ("unix:/…", "127.0.0.1:8080")."""
+
+    edge: str
+    mesh: str
+    admin: str
+    services: Mapping[str, Sequence[str]]
+    gateway_grpc: Sequence[str]
+    gateway_http: Sequence[str]
+
+
+def build(plan: Plan) -> dict:
+    """Envoy's bootstrap configuration, ready to be written as JSON."""
+    methods = {name: grpc_services(name) for name in plan.services}
+    return {
+        "node": {"id": "podium", "cluster": "podium"},
+        "admin": {"address": address(plan.admin)},
+        "overload_manager": _overload_manager(),
+        "static_resources": {
+            "listeners": [
+                _listener("edge", plan.edge, _edge_manager(methods)),
+                _listener("mesh", plan.mesh, _mesh_manager(methods)),
+            ],
+            "clusters": [
+                *(clusters.grpc(name, targets) for name, targets in plan.services.items()),
+                clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc),
+                clusters.http(routes.GATEWAY_HTTP, plan.gateway_http),
+            ],
+        },
+    }
+
+
+def _listener(name: str, target: str, manager: dict) -> dict:
+    return {
+        "name": name,
+        "address": address(target),
+        "per_connection_buffer_limit_bytes": 1_048_576,
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": manager,
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def _manager(name: str, virtual_host: dict, filters: list[dict]) -> dict:
+    """What both listeners' HTTP connection managers have in common."""
+    # Nobody needs to hear how the mesh is built from its response headers.
+    router = _filter("router", "filters.http.router.v3.Router", suppress_envoy_headers=True)
+    return {
+        "@type": f"{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "codec_type": "AUTO",
+        "http2_protocol_options": clusters.HTTP2 | {"max_concurrent_streams": 1000},
+        "generate_request_id": True,
+        "preserve_external_request_id": True,
+        "normalize_path": True,
+        "route_config": {"name": name, "virtual_hosts": [virtual_host]},
+        "http_filters": [*filters, router],
+    }
+
+
+def _mesh_manager(methods: routes.Methods) -> dict:
+    host = {"name": "mesh", "domains": ["*"], "routes": routes.mesh(methods)}
+    # A call's own deadline ends it; a quiet stream is a healthy one.
+    return _manager("mesh", host, []) | {"stream_idle_timeout": "0s"}
+
+
+def _edge_manager(methods: routes.Methods) -> dict:
+    host = {"name": "edge", "domains": ["*"], "routes": routes.edge(methods)}
+    filters = [
+        _filter(
+            "header_mutation",
+            "filters.http.header_mutation.v3.HeaderMutation",
+            mutations={"request_mutations": [_strip("podium-"), _strip("x-envoy-")]},
+        ),
+        _filter(
+            "buffer",
+            "filters.http.buffer.v3.Buffer",
+            max_request_bytes=LARGEST_HTTP_BODY_BYTES,
+        ),
+    ]
+    return _manager("edge", host, filters) | {
+        "use_remote_address": True,
+        "request_headers_timeout": "10s",
+        "stream_idle_timeout": "300s",
+        "max_request_headers_kb": 60,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "server_name": "podium",
+        "local_reply_config": _problem_replies(),
+    }
+
+
+def _filter(name: str, kind: str, **fields: object) -> dict:
+    return {
+        "name": f"envoy.filters.http.{name}",
+        "typed_config": {"@type": f"{TYPE}.{kind}", **fields},
+    }
+
+
+def _strip(prefix: str) -> dict:
+    """Context is the mesh's own: nobody outside may claim an organisation or a run."""
+    return {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
+
+
+def _problem_replies() -> dict:
+    """What Envoy itself answers to REST looks like the gateway's JSON problem."""
+    not_grpc = {
+        "header_filter": {
+            "header": {
+                "name": "content-type",
+                "string_match": {"prefix": "application/grpc"},
+                "invert_match": True,
+                "treat_missing_header_as_empty": True,
+            }
+        }
+    }
+    body = {
+        "type": "about:blank",
+        "title": "The edge could not pass the request on",
+        "status": "%RESPONSE_CODE%",
+        "reason": "EDGE_%RESPONSE_CODE%",
+        "detail": "%LOCAL_REPLY_BODY%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+    }
+    reply = {"json_format": body, "content_type": "application/problem+json"}
+    return {"mappers": [{"filter": not_grpc, "body_format_override": reply}]}
+
+
+def _overload_manager() -> dict:
+    limit = {
+        "@type": f"{TYPE}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        "max_active_downstream_connections": MOST_CONNECTIONS,
+    }
+    name = "envoy.resource_monitors.global_downstream_max_connections"
+    return {"resource_monitors": [{"name": name, "typed_config": limit}]}

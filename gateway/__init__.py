@@ -1,0 +1,1 @@
+"""The edge: one front door for REST and gRPC. Owns API keys; never a home for business rules."""

@@ -1,0 +1,38 @@
+"""Who may come in, through either door: a known key, not too often; then the context is set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.auth import Caller, Keys
+from gateway.entry import Entry, entry_of
+from gateway.limits import RateLimit
+from libs import context
+
+
+class Admission:
+    """The first steps of every request."""
+
+    def __init__(self, keys: Keys, rate: RateLimit) -> None:
+        self._keys = keys
+        self._rate = rate
+
+    def begin(self, headers: Mapping[str, str]) -> Entry:
+        """Give the running task a context of its own; nothing that the client claims is in it."""
+        entry = entry_of(headers)
+        context.assign(
+            request_id=entry.request_id,
+            organization_id="",
+            caller="",
+            run_id="",
+            workflow_run_id="",
+            task_id="",
+        )
+        return entry
+
+    async def admit(self, headers: Mapping[str, str]) -> Caller:
+        """Identify the caller and count the call; from here on the work is its organisation's."""
+        caller = await self._keys.identify(headers)
+        context.assign(organization_id=caller.organization_id)
+        self._rate.take(caller.key_id)
+        return caller

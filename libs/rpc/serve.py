@@ -1,0 +1,159 @@
+"""serve(ServiceClass): the whole life of a service process, the same for each.
+
+Settings → telemetry → database → bus → the service → gRPC with health and reflection → until
+SIGTERM, then drain: no new work, leases handed back, calls in flight finished, events flushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+from redis.asyncio import Redis
+
+from libs import ids, telemetry
+from libs.clock import Clock
+from libs.db import open_database
+from libs.events.redis import RedisBus
+from libs.outbox import Relay
+from libs.rpc import policy
+from libs.rpc.chain import ServerChain
+from libs.rpc.client import LARGEST_MESSAGE_BYTES
+from libs.rpc.mesh import Mesh
+from libs.settings import Settings, load
+from libs.signals import Signals
+
+log = logging.getLogger(__name__)
+SERVER_OPTIONS = [
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
+    # Two replicas on one port would share it silently.
+    ("grpc.so_reuseport", 0),
+]
+
+
+def serve(service_class: type[Any]) -> None:
+    """Runs a service until it is told to stop."""
+    settings_kind = getattr(service_class, "settings", Settings)
+    settings = load(settings_kind, service=name_of(service_class))
+    uvloop.run(_until_stopped(service_class, settings))
+
+
+def name_of(service_class: type[Any]) -> str:
+    """The one name of a service: "run" for RunService of services.run.service."""
+    return service_class.__module__.split(".")[1]
+
+
+async def _until_stopped(service_class: type[Any], settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    telemetry.start(
+        settings.service,
+        settings.replica,
+        settings.trace_folder if settings.traces else None,
+        settings.log_level,
+    )
+    async with running(service_class, settings):
+        log.info("serving %s at %s", settings.service, settings.listen)
+        await stop.wait()
+        log.info("draining")
+
+
+@asynccontextmanager
+async def running(service_class: type[Any], settings: Settings) -> AsyncIterator[Mesh]:
+    """A service that serves inside the block and is drained at its end."""
+    async with opened_mesh(service_class.tables, settings) as mesh:
+        relay = Relay(mesh.db, mesh.bus, settings.service, mesh.clock)
+        mesh.db.after_commit = lambda tx: _after_commit(mesh, relay, tx)
+        async with service_class.open(mesh) as service:
+            server, status = await _start_server(service, settings)
+            mesh.spawn(relay.run(), "relay")
+            if subscriptions := getattr(service, "subscriptions", ()):
+                consuming = mesh.bus.consume(settings.service, mesh.replica, subscriptions)
+                mesh.spawn(consuming, "consumer")
+            try:
+                yield mesh
+            finally:
+                await _drain(mesh, server, status, settings)
+                with contextlib.suppress(Exception):
+                    await relay.flush()
+
+
+@asynccontextmanager
+async def opened_mesh(tables: Any, settings: Settings) -> AsyncIterator[Mesh]:
+    """The parts of a process, opened and closed together."""
+    clock = Clock()
+    url = settings.database_url or f"sqlite:///{settings.data.absolute()}/{settings.service}.db"
+    database = await open_database(url, tables, clock, schema=settings.service)
+    redis = Redis.from_url(settings.redis_url, protocol=3, health_check_interval=0)
+    signals = Signals(redis, clock)
+    signals.start()
+    mesh = Mesh(
+        settings=settings,
+        clock=clock,
+        db=database,
+        bus=RedisBus(redis, clock),
+        signals=signals,
+        # Fresh at each start: what a killed process had leased is not the new one's.
+        replica=f"{settings.service}-{settings.replica}-{ids.token(4)}",
+    )
+    try:
+        yield mesh
+    finally:
+        await mesh.close()
+        await signals.close()
+        await database.close()
+        await redis.aclose()
+
+
+def _after_commit(mesh: Mesh, relay: Relay, tx: Any) -> None:
+    relay.hand_over(tx)
+    for topic in tx.topics:
+        mesh.signals.notify(topic)
+
+
+async def _start_server(service: Any, settings: Settings) -> tuple[grpc.aio.Server, Any]:
+    server = grpc.aio.server(
+        options=SERVER_OPTIONS,
+        interceptors=[
+            ServerChain(settings.token_public_key),
+            aio_server_interceptor(filter_=filters.negate(filters.health_check())),
+        ],
+    )
+    described = policy.service_descriptor(settings.service)
+    module = importlib.import_module(f"podium.{settings.service}.v1.{settings.service}_pb2_grpc")
+    getattr(module, f"add_{described.name}Servicer_to_server")(service, server)
+    status = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    reflection.enable_server_reflection([described.full_name, reflection.SERVICE_NAME], server)
+    if settings.listen.startswith("unix:"):
+        Path(settings.listen.removeprefix("unix:")).unlink(missing_ok=True)
+    if server.add_insecure_port(settings.listen) == 0:
+        raise SystemExit(f"cannot listen at {settings.listen}")
+    await server.start()
+    for name in ("", described.full_name):
+        await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+    return server, status
+
+
+async def _drain(mesh: Mesh, server: grpc.aio.Server, status: Any, settings: Settings) -> None:
+    await status.enter_graceful_shutdown()
+    results = await asyncio.gather(*(drain() for drain in mesh.drains), return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            log.error("drain failed", exc_info=result)
+    await server.stop(settings.drain_grace_s)

@@ -1,0 +1,78 @@
+"""Settings: one prefix, one place. The only module that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What every process of the mesh is told, from PODIUM_* variables.
+
+    A service with settings of its own inherits from this one in its settings.py.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PODIUM_", extra="ignore", frozen=True)
+
+    service: str = ""
+    replica: str = "1"
+    home: Path = Path("var")
+    listen: str = Field("127.0.0.1:50051", description="gRPC address this process serves at")
+    mesh_address: str = Field("127.0.0.1:10000", description="Envoy's mesh listener")
+    peers: dict[str, str] = Field(
+        default_factory=dict, description="addresses of services to reach past Envoy"
+    )
+    database_url: str = Field("", description="empty: a SQLite file in the home")
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    service_token: str = Field("", description="proves to the others who this process is")
+    token_public_key: str = Field("", description="checks the others' tokens; base64 of 32 bytes")
+    vault_keys: str = Field("", description='keys for secrets at rest: {"1": "<base64>"}')
+    log_level: str = "INFO"
+    traces: bool = True
+    allow_private_targets: bool = Field(
+        False, description="outgoing requests may reach private addresses (local use)"
+    )
+    drain_grace_s: float = 4.0
+    lease_ttl_s: float = 4.0
+
+    @property
+    def data(self) -> Path:
+        """Folder of the SQLite files."""
+        return self.home / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of screenshots and downloads."""
+        return self.home / "artifacts"
+
+    @property
+    def trace_folder(self) -> Path:
+        """Folder of the spans, a file for each process."""
+        return self.home / "traces"
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def load(kind: type[Kind] = Settings, **overrides: object) -> Kind:
+    """Reads the settings of this process; a wrong value fails with its name and why."""
+    return kind(**overrides)  # type: ignore[arg-type]
+
+
+def environment(name: str, default: str = "") -> str:
+    """One variable, for the few places that run before there are settings."""
+    return os.environ.get(name, default)
+
+
+def adopt(variables: dict[str, str]) -> None:
+    """Makes the variables this process's own, for a child forked from the supervisor."""
+    os.environ.update(variables)
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """A copy of the environment for a program that is started as a child."""
+    return {**os.environ, **changes}

@@ -1,0 +1,258 @@
+"""What a browser session is: states, limits, who is next in line, what a file may be called.
+
+Pure: no clock, no disk, no database.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from libs import errors
+
+
+class State(StrEnum):
+    """How far a session is."""
+
+    QUEUED = "queued"
+    PROVISIONING = "provisioning"
+    READY = "ready"
+    OCCUPIED = "occupied"
+    CLOSED = "closed"
+    FAILED = "failed"
+    CRASHED = "crashed"
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.PROVISIONING, State.CLOSED, State.CRASHED}),
+    State.PROVISIONING: frozenset(
+        {State.READY, State.OCCUPIED, State.CLOSED, State.FAILED, State.CRASHED}
+    ),
+    State.READY: frozenset({State.OCCUPIED, State.CLOSED, State.CRASHED}),
+    State.OCCUPIED: frozenset({State.READY, State.CLOSED, State.CRASHED}),
+    State.CLOSED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CRASHED: frozenset(),
+}
+LIVE = frozenset(state for state, following in TRANSITIONS.items() if following)
+USABLE = frozenset({State.READY, State.OCCUPIED})
+
+
+def sources(target: State) -> frozenset[State]:
+    """The states from which a session may go to `target`."""
+    return frozenset(state for state, following in TRANSITIONS.items() if target in following)
+
+
+class Reason(StrEnum):
+    """Why a session ended."""
+
+    REQUESTED = "requested"
+    RELEASED = "released"
+    IDLE = "idle"
+    MAX_LIFE = "max_life"
+    START_FAILED = "start_failed"
+    BROWSER_CRASHED = "browser_crashed"
+    REPLICA_DIED = "replica_died"
+    REPLICA_STOPPED = "replica_stopped"
+
+
+DEFAULT_VIEWPORT = (1280, 720)
+VIEWPORT_LIMITS = (200, 4096)
+DEFAULT_MAX_LIFE = timedelta(hours=1)
+LONGEST_MAX_LIFE = timedelta(hours=4)
+DEFAULT_IDLE_TIMEOUT = timedelta(minutes=10)
+LONGEST_IDLE_TIMEOUT = timedelta(hours=1)
+LOCALE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a browser presents itself and how long it may live."""
+
+    viewport_width: int = DEFAULT_VIEWPORT[0]
+    viewport_height: int = DEFAULT_VIEWPORT[1]
+    locale: str = ""
+    max_life: timedelta = DEFAULT_MAX_LIFE
+    idle_timeout: timedelta = DEFAULT_IDLE_TIMEOUT
+
+
+def checked_options(
+    width: int,
+    height: int,
+    locale: str,
+    max_life: timedelta | None,
+    idle_timeout: timedelta | None,
+) -> tuple[Options, list[str]]:
+    """The options to use, and what was changed about the request; raises Invalid for nonsense."""
+    low, high = VIEWPORT_LIMITS
+    wrong = [
+        (f"options.viewport_{name}", f"must be 0 or between {low} and {high}")
+        for name, value in (("width", width), ("height", height))
+        if value and not low <= value <= high
+    ]
+    if locale and not LOCALE.match(locale):
+        wrong.append(("options.locale", 'must be a language tag such as "en-US"'))
+    for name, span in (("max_life", max_life), ("idle_timeout", idle_timeout)):
+        if span is not None and span <= timedelta(0):
+            wrong.append((f"options.{name}", "must be longer than nothing"))
+    if wrong:
+        raise errors.Invalid.many(wrong)
+    warnings: list[str] = []
+    options = Options(
+        viewport_width=width or DEFAULT_VIEWPORT[0],
+        viewport_height=height or DEFAULT_VIEWPORT[1],
+        locale=locale,
+        max_life=_clamped("max_life", max_life or DEFAULT_MAX_LIFE, LONGEST_MAX_LIFE, warnings),
+        idle_timeout=_clamped(
+            "idle_timeout", idle_timeout or DEFAULT_IDLE_TIMEOUT, LONGEST_IDLE_TIMEOUT, warnings
+        ),
+    )
+    return options, warnings
+
+
+def _clamped(name: str, asked: timedelta, longest: timedelta, warnings: list[str]) -> timedelta:
+    if asked <= longest:
+        return asked
+    seconds = int(longest.total_seconds())
+    warnings.append(f"options.{name} was shortened to the longest allowed, {seconds} s")
+    return longest
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session as it stands in the store."""
+
+    session_id: str
+    organization_id: str
+    state: State
+    options: Options
+    warnings: tuple[str, ...]
+    created_at: datetime
+    owner: str
+    request_id: str = ""
+    run_id: str = ""
+    made_for_run: bool = False
+    fence: int = 0
+    cdp_url: str = ""
+    cdp_key: bytes = b""
+    has_process: bool = False
+    close_reason: str = ""
+    ready_at: datetime | None = None
+    ended_at: datetime | None = None
+    active_at: datetime | None = None
+
+    @property
+    def expires_at(self) -> datetime:
+        """When its life is over, whatever it does."""
+        return (self.ready_at or self.created_at) + self.options.max_life
+
+
+def overdue(session: Session, now: datetime) -> Reason | None:
+    """Why the session must end now, if it must.
+
+    A session given to a run is not idle: the run may be waiting for a code for a long time.
+    """
+    if session.state not in USABLE:
+        return None
+    if now >= session.expires_at:
+        return Reason.MAX_LIFE
+    used_at = session.active_at or session.ready_at or session.created_at
+    if session.state is State.READY and now >= used_at + session.options.idle_timeout:
+        return Reason.IDLE
+    return None
+
+
+def check_usable(session: Session, run_id: str = "") -> None:
+    """Raises FailedPrecondition unless the session has a browser and is not another run's."""
+    if session.state not in LIVE:
+        why = session.close_reason or session.state
+        raise errors.FailedPrecondition(
+            f"browser session {session.session_id} has ended ({why})", reason="SESSION_ENDED"
+        )
+    if session.state not in USABLE:
+        raise errors.FailedPrecondition(
+            f"browser session {session.session_id} is {session.state}", reason="SESSION_NOT_READY"
+        )
+    if run_id and session.run_id != run_id:
+        raise errors.FailedPrecondition(
+            f"browser session {session.session_id} is not given to {run_id}",
+            reason="SESSION_NOT_YOURS",
+        )
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A session that waits for room."""
+
+    session_id: str
+    organization_id: str
+    created_at: datetime
+
+
+def next_in_line(waiting: Iterable[Waiting], running: Mapping[str, int]) -> str:
+    """Who gets the next free place: the organisation with the fewest browsers, then the oldest.
+
+    One organisation with a hundred requests thus delays another by one place, not by a hundred.
+    """
+    first = min(
+        waiting,
+        key=lambda one: (running.get(one.organization_id, 0), one.created_at, one.session_id),
+        default=None,
+    )
+    return first.session_id if first else ""
+
+
+class Kind(StrEnum):
+    """What sort of file an artifact is."""
+
+    SCREENSHOT = "screenshot"
+    DOWNLOAD = "download"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that came out of a session."""
+
+    artifact_id: str
+    organization_id: str
+    session_id: str
+    run_id: str
+    kind: Kind
+    name: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    position: int
+    created_at: datetime
+
+
+NAME_LIMIT = 150
+UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
+
+
+def safe_name(suggested: str, fallback: str) -> str:
+    """A display name without path, control or bidirectional characters, at most 150 long."""
+    name = unicodedata.normalize("NFC", suggested).replace("\\", "/").rpartition("/")[2]
+    name = "".join(char for char in name if unicodedata.category(char) not in {"Cf", "Cs", "Co"})
+    name = UNSAFE_IN_NAMES.sub("_", name).strip(" .")
+    if not name:
+        return fallback
+    if len(name) <= NAME_LIMIT:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    if not dot or len(ending) > 16:
+        return name[:NAME_LIMIT]
+    return f"{stem[: NAME_LIMIT - len(ending) - 1]}.{ending}"
+
+
+def content_type_of(name: str) -> str:
+    """The media type a file name promises."""
+    guessed, encoding = mimetypes.guess_type(name, strict=False)
+    if encoding:
+        return {"gzip": "application/gzip"}.get(encoding, "application/octet-stream")
+    return guessed or "application/octet-stream"

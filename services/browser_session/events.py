@@ -1,0 +1,30 @@
+"""What this service does about the events of others."""
+
+from __future__ import annotations
+
+from libs.db import Database, Tx
+from podium.common.v1 import event_pb2
+from services.browser_session import leases
+from services.browser_session.pool import Pool
+
+
+class RunEvents:
+    """Gives back the browsers of runs that are over, whoever forgot to."""
+
+    stream = "run"
+    types = frozenset({"run.finished"})
+
+    def __init__(self, db: Database, pool: Pool) -> None:
+        self._db = db
+        self._pool = pool
+
+    async def handle(self, event: event_pb2.Event) -> None:
+        """Releases every session of the run. The order of releases is its own inbox: releasing
+        what is released changes nothing, so a repeat needs no memory.
+        """
+
+        def unit(tx: Tx) -> list[str]:
+            return leases.release_all(tx, event.organization_id, event.run_id)
+
+        for session_id in await self._db.write(unit):
+            await self._pool.await_cleared(session_id)

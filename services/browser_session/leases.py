@@ -1,0 +1,65 @@
+"""Whose a session is: giving it to a run and taking it back, inside one unit of work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from libs import errors
+from libs.db import Tx
+from services.browser_session import store
+from services.browser_session.domain import LIVE, Reason, Session, State, check_usable
+
+
+def create(tx: Tx, new: Session) -> tuple[Session, bool]:
+    """The session of a request, and whether it is new and waits for its place."""
+    store.sessions.pass_gate(tx)
+    if new.request_id:
+        known = store.sessions.of_request(tx, new.organization_id, new.request_id)
+        if known is not None:
+            if known.options != new.options:
+                raise errors.Conflict(
+                    "request_id was used for a session with other options",
+                    reason="IDEMPOTENCY_CONFLICT",
+                )
+            return known, False
+    return store.sessions.enqueue(tx, replace(new, created_at=tx.now)), True
+
+
+def acquire_fresh(tx: Tx, new: Session) -> tuple[Session, bool]:
+    """The session the run has already, or a new one that waits for its place."""
+    store.sessions.pass_gate(tx)
+    for held in store.sessions.of_run(tx, new.organization_id, new.run_id):
+        return held, False
+    return store.sessions.enqueue(tx, replace(new, created_at=tx.now)), True
+
+
+def acquire_named(tx: Tx, organization_id: str, session_id: str, run_id: str) -> Session:
+    """Gives a session to the run; one that still starts is answered as it is, to be waited for."""
+    found = store.sessions.get(tx, organization_id, session_id)
+    if found.state in (State.QUEUED, State.PROVISIONING):
+        return found
+    check_usable(found)
+    if found.state is State.READY and store.sessions.occupy(tx, found, run_id):
+        return store.sessions.get(tx, organization_id, session_id)
+    if found.run_id != run_id:
+        raise errors.FailedPrecondition(
+            f"browser session {session_id} is given to another run", reason="SESSION_OCCUPIED"
+        )
+    store.sessions.touch(tx, [session_id])
+    return found
+
+
+def release(tx: Tx, held: Session, run_id: str) -> bool:
+    """Takes the session back from the run; True when that ends the session."""
+    if held.run_id != run_id or held.state not in LIVE:
+        return False
+    if held.made_for_run:
+        return store.sessions.end(tx, held, State.CLOSED, Reason.RELEASED)
+    store.sessions.set_free(tx, held)
+    return False
+
+
+def release_all(tx: Tx, organization_id: str, run_id: str) -> list[str]:
+    """Takes everything back from a run that is over; answers the sessions that ended with it."""
+    held = store.sessions.of_run(tx, organization_id, run_id)
+    return [one.session_id for one in held if release(tx, one, run_id)]

@@ -1,0 +1,137 @@
+"""A session whose browser runs in this process: the browser, our own line to it, its downloads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from libs import errors
+from libs.clock import Clock
+from services.browser_session.browser import Browser
+from services.browser_session.cdp import CdpConnection
+from services.browser_session.cdp_policy import download_behavior
+
+log = logging.getLogger(__name__)
+FLUSH_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Download:
+    """A download the browser has finished."""
+
+    path: Path
+    suggested_name: str
+
+
+KeepDownload = Callable[[Download], Awaitable[None]]
+
+
+class LiveSession:
+    """What this replica holds of a session it owns."""
+
+    def __init__(
+        self,
+        session_id: str,
+        browser: Browser,
+        clock: Clock,
+        keep: KeepDownload,
+    ) -> None:
+        self.session_id = session_id
+        self.browser = browser
+        self.active_page = ""
+        self.clearing: asyncio.Task[None] | None = None
+        self._clock = clock
+        self._keep = keep
+        self._touched = False
+        self._names: dict[str, str] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
+        self._control: CdpConnection | None = None
+
+    @property
+    def browser_url(self) -> str:
+        """The browser's own CDP address."""
+        return self.browser.cdp_url
+
+    @property
+    def downloads(self) -> str:
+        """Where its downloads land."""
+        return str(self.browser.downloads)
+
+    async def open(self, http: aiohttp.ClientSession, timeout_s: float) -> None:
+        """Opens our own line to the browser: downloads are allowed and reported from now on."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                self._control = await CdpConnection.open(
+                    http, self.browser.cdp_url, on_event=self._on_event
+                )
+                await self._allow_downloads()
+                await self._control.send("Target.setDiscoverTargets", {"discover": True})
+        except TimeoutError:
+            raise errors.Unavailable(
+                f"the browser did not answer within {timeout_s:g} s", retry_after_s=1.0
+            ) from None
+
+    def touch(self) -> None:
+        """Notes that the session is in use."""
+        self._touched = True
+
+    def take_touched(self) -> bool:
+        """Whether it was used since this was last asked."""
+        touched, self._touched = self._touched, False
+        return touched
+
+    async def driver_left(self) -> None:
+        """Chromium forgets the download behaviour when a client that had set it disconnects."""
+        self.touch()
+        try:
+            await self._allow_downloads()
+        except errors.Unavailable:
+            # The browser is gone; whoever watches its exit deals with that.
+            return
+
+    async def close(self) -> None:
+        """Lets finished downloads be kept, then ends the browser. Safe to call again."""
+        if self._keeping:
+            await asyncio.wait(self._keeping, timeout=FLUSH_TIMEOUT_S)
+        if self._control:
+            await self._control.close()
+        await self.browser.kill()
+
+    async def _allow_downloads(self) -> None:
+        if self._control:
+            await self._control.send(
+                "Browser.setDownloadBehavior", download_behavior(self.downloads)
+            )
+
+    def _on_event(self, method: str, params: dict[str, Any]) -> None:
+        if method == "Browser.downloadWillBegin":
+            self._names[params["guid"]] = params.get("suggestedFilename", "")
+        elif method == "Browser.downloadProgress":
+            self._progress(params)
+        elif method == "Target.targetCreated" and params["targetInfo"]["type"] == "page":
+            self.active_page = params["targetInfo"]["targetId"]
+
+    def _progress(self, params: dict[str, Any]) -> None:
+        self.touch()
+        if params["state"] == "inProgress":
+            return
+        name = self._names.pop(params["guid"], "")
+        if params["state"] != "completed":
+            return
+        # The name on disk is the browser's random one; what the site suggested is only shown.
+        path = self.browser.downloads / Path(params["guid"]).name
+        task = asyncio.create_task(self._keep_download(Download(path, name)))
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    async def _keep_download(self, download: Download) -> None:
+        try:
+            await self._keep(download)
+        except Exception:
+            log.exception("a download of session %s could not be kept", self.session_id)

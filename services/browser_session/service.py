@@ -1,0 +1,293 @@
+"""The door of browser_session: requests in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+import grpc
+from google.api import httpbody_pb2
+
+from libs import context as contexts
+from libs import errors, ids
+from libs.clock import Clock
+from libs.db import Database, Tx
+from libs.events.bus import Subscription
+from libs.rpc.mesh import Mesh
+from podium.browser_session.v1 import browser_session_pb2 as pb
+from podium.browser_session.v1 import browser_session_pb2_grpc as pb_grpc
+from services.browser_session import capture, leases, store, wire
+from services.browser_session.artifacts import Artifacts
+from services.browser_session.domain import Options, Reason, Session, State, check_usable
+from services.browser_session.events import RunEvents
+from services.browser_session.pool import Pool
+from services.browser_session.settings import BrowserSettings
+
+DEADLINE_MARGIN_S = 0.5
+LONGEST_START_S = 60.0
+LONGEST_WAIT_S = 300.0
+DEFAULT_WAIT_S = 60.0
+LONGEST_REQUEST_ID = 128
+
+
+class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
+    """Browsers and the files that come out of them."""
+
+    settings = BrowserSettings
+    tables = store.METADATA
+
+    def __init__(self, db: Database, clock: Clock, pool: Pool, artifacts: Artifacts) -> None:
+        self._db = db
+        self._clock = clock
+        self._pool = pool
+        self._artifacts = artifacts
+        reaction = RunEvents(db, pool)
+        self.subscriptions = [
+            Subscription(stream=reaction.stream, types=reaction.types, handle=reaction.handle)
+        ]
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, mesh: Mesh) -> AsyncIterator[BrowserSessionService]:
+        """The service with its browsers; they end with it."""
+        artifacts = Artifacts(mesh.settings.artifacts, mesh.db, mesh.signals, mesh.clock)
+        pool = Pool(mesh, artifacts)
+        await pool.open()
+        mesh.on_drain(pool.drain)
+        mesh.spawn(pool.attend(), "browser-sessions")
+        try:
+            yield cls(mesh.db, mesh.clock, pool, artifacts)
+        finally:
+            await pool.close()
+
+    # Sessions
+
+    async def CreateSession(
+        self, request: pb.CreateSessionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.CreateSessionResponse:
+        if len(request.request_id) > LONGEST_REQUEST_ID:
+            raise errors.Invalid("request_id", f"is longer than {LONGEST_REQUEST_ID} characters")
+        options, warnings = wire.options(request.options)
+        new = self._new(options, warnings, request_id=request.request_id)
+        row, is_new = await self._queue(lambda tx: leases.create(tx, new), new)
+        return pb.CreateSessionResponse(
+            session=wire.session(await self._started(row, is_new, context))
+        )
+
+    async def GetSession(
+        self, request: pb.GetSessionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetSessionResponse:
+        row = await self._session(request.browser_session_id)
+        return pb.GetSessionResponse(session=wire.session(row))
+
+    async def ListSessions(
+        self, request: pb.ListSessionsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListSessionsResponse:
+        organization = contexts.organization()
+        states, size = wire.states(request.states), wire.page_size(request.page_size)
+        before = wire.page_start(request.page_token)
+        rows = await self._db.read(
+            lambda tx: store.sessions.page(tx, organization, states, before, size + 1)
+        )
+        shown = rows[:size]
+        more = len(rows) > size
+        return pb.ListSessionsResponse(
+            sessions=map(wire.session, shown),
+            next_page_token=wire.page_token(shown[-1].created_at, shown[-1].session_id)
+            if more
+            else "",
+        )
+
+    async def CloseSession(
+        self, request: pb.CloseSessionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.CloseSessionResponse:
+        row = await self._session(request.browser_session_id)
+        await self._pool.end(row, Reason.REQUESTED)
+        return pb.CloseSessionResponse(session=wire.session(await self._session(row.session_id)))
+
+    async def AcquireSession(
+        self, request: pb.AcquireSessionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.AcquireSessionResponse:
+        run_id = ids.check("run_id", "run", request.run_id)
+        if request.browser_session_id:
+            row = await self._acquire_named(request.browser_session_id, run_id, context)
+        else:
+            options, warnings = wire.options(request.options)
+            new = self._new(options, warnings, run_id=run_id)
+            row, is_new = await self._queue(lambda tx: leases.acquire_fresh(tx, new), new)
+            row = await self._started(row, is_new, context)
+        return pb.AcquireSessionResponse(session=wire.session(row))
+
+    async def ReleaseSession(
+        self, request: pb.ReleaseSessionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ReleaseSessionResponse:
+        run_id = ids.check("run_id", "run", request.run_id)
+        row = await self._session(request.browser_session_id)
+
+        def unit(tx: Tx) -> bool:
+            held = store.sessions.get(tx, row.organization_id, row.session_id)
+            return leases.release(tx, held, run_id)
+
+        if await self._db.write(unit):
+            await self._pool.await_cleared(row.session_id)
+        return pb.ReleaseSessionResponse(session=wire.session(await self._session(row.session_id)))
+
+    async def AttachSession(
+        self, request: pb.AttachSessionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.AttachSessionResponse:
+        run_id = ids.check("run_id", "run", request.run_id)
+        row = await self._session(request.browser_session_id)
+        check_usable(row, run_id)
+        return pb.AttachSessionResponse(
+            cdp_url=row.cdp_url,
+            token=self._pool.token(row).reveal(),
+            last_artifact_id=await self._artifacts.last_id(row.session_id),
+        )
+
+    # Artifacts
+
+    async def CaptureScreenshot(
+        self, request: pb.CaptureScreenshotRequest, context: grpc.aio.ServicerContext
+    ) -> pb.CaptureScreenshotResponse:
+        row = await self._session(request.browser_session_id)
+        check_usable(row)
+        image = await capture.screenshot(
+            self._pool.http, row.cdp_url, self._pool.token(row), request.full_page
+        )
+        kept = await self._artifacts.keep_screenshot(row, request.name, image)
+        return pb.CaptureScreenshotResponse(artifact=wire.artifact(kept))
+
+    async def AwaitDownload(
+        self, request: pb.AwaitDownloadRequest, context: grpc.aio.ServicerContext
+    ) -> pb.AwaitDownloadResponse:
+        row = await self._session(request.browser_session_id)
+        wait_s = DEFAULT_WAIT_S
+        if request.HasField("wait"):
+            wait_s = wire.span("wait", request.wait).total_seconds()
+        if wait_s < 0:
+            raise errors.Invalid("wait", "must not be negative")
+        if request.after_artifact_id:
+            ids.check("after_artifact_id", "art", request.after_artifact_id)
+        found = await self._artifacts.await_download(
+            row, request.after_artifact_id, min(wait_s, _time_left(context, LONGEST_WAIT_S))
+        )
+        return pb.AwaitDownloadResponse(artifact=wire.artifact(found))
+
+    async def ListArtifacts(
+        self, request: pb.ListArtifactsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListArtifactsResponse:
+        organization, size = contexts.organization(), wire.page_size(request.page_size)
+        run_id, session_id = request.run_id, request.browser_session_id
+        if run_id:
+            ids.check("run_id", "run", run_id)
+        if session_id:
+            ids.check("browser_session_id", "bs", session_id)
+        before = wire.page_start(request.page_token)
+        rows = await self._db.read(
+            lambda tx: store.artifacts.page(tx, organization, run_id, session_id, before, size + 1)
+        )
+        shown = rows[:size]
+        more = len(rows) > size
+        return pb.ListArtifactsResponse(
+            artifacts=map(wire.artifact, shown),
+            next_page_token=wire.page_token(shown[-1].created_at, shown[-1].artifact_id)
+            if more
+            else "",
+        )
+
+    async def GetArtifact(
+        self, request: pb.GetArtifactRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetArtifactResponse:
+        found = await self._artifacts.get(contexts.organization(), request.artifact_id)
+        return pb.GetArtifactResponse(artifact=wire.artifact(found))
+
+    async def GetArtifactContent(
+        self, request: pb.GetArtifactContentRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        found = await self._artifacts.get(contexts.organization(), request.artifact_id)
+        # A page chose these bytes and their name: they are for saving, never for showing in place.
+        disposition = f"attachment; filename*=UTF-8''{quote(found.name, safe='')}"
+        await context.send_initial_metadata((("content-disposition", disposition),))
+        content_type = found.content_type
+        if not found.size_bytes:
+            yield httpbody_pb2.HttpBody(content_type=content_type)
+        async for piece in self._artifacts.read(found):
+            yield httpbody_pb2.HttpBody(content_type=content_type, data=piece)
+            content_type = ""
+
+    # Steps
+
+    async def _session(self, session_id: str) -> Session:
+        organization = contexts.organization()
+        ids.check("browser_session_id", "bs", session_id)
+        return await self._db.read(lambda tx: store.sessions.get(tx, organization, session_id))
+
+    def _new(
+        self, options: Options, warnings: list[str], request_id: str = "", run_id: str = ""
+    ) -> Session:
+        session_id = ids.new("bs")
+        return Session(
+            session_id=session_id,
+            organization_id=contexts.organization(),
+            state=State.QUEUED,
+            options=options,
+            warnings=tuple(warnings),
+            created_at=self._clock.now(),
+            owner=self._pool.replica,
+            request_id=request_id,
+            run_id=run_id,
+            made_for_run=bool(run_id),
+            fence=1,
+            cdp_key=self._pool.seal_new_key(session_id),
+        )
+
+    async def _queue(
+        self, unit: Callable[[Tx], tuple[Session, bool]], new: Session
+    ) -> tuple[Session, bool]:
+        """Queues the new session, unless the request has one already."""
+        self._pool.expect(new.session_id)
+        is_new = False
+
+        def queue(tx: Tx) -> tuple[Session, bool]:
+            row, fresh = unit(tx)
+            return (self._pool.admit(tx, row) if fresh else row), fresh
+
+        try:
+            row, is_new = await self._db.write(queue)
+        finally:
+            if not is_new:
+                self._pool.unexpect(new.session_id)
+        return row, is_new
+
+    async def _started(
+        self, row: Session, is_new: bool, context: grpc.aio.ServicerContext
+    ) -> Session:
+        """The session with its browser; one that is new is started here."""
+        time_left_s = _time_left(context, LONGEST_START_S)
+        if is_new:
+            await self._pool.start(row, time_left_s)
+        elif row.state not in (State.QUEUED, State.PROVISIONING):
+            return row
+        return await self._pool.await_usable(row.session_id, time_left_s)
+
+    async def _acquire_named(
+        self, session_id: str, run_id: str, context: grpc.aio.ServicerContext
+    ) -> Session:
+        organization = contexts.organization()
+        ids.check("browser_session_id", "bs", session_id)
+
+        def unit(tx: Tx) -> Session:
+            return leases.acquire_named(tx, organization, session_id, run_id)
+
+        row = await self._db.write(unit)
+        if row.state is State.OCCUPIED:
+            return row
+        await self._pool.await_usable(session_id, _time_left(context, LONGEST_START_S))
+        return await self._db.write(unit)
+
+
+def _time_left(context: grpc.aio.ServicerContext, longest_s: float) -> float:
+    """Seconds we may use, with enough left to answer: the caller's, and at most the RPC's own."""
+    left = context.time_remaining()
+    return max(0.0, min(longest_s, longest_s if left is None else left) - DEADLINE_MARGIN_S)

@@ -1,0 +1,273 @@
+"""SQL over sessions and the replicas that own them.
+
+A session row is the truth about a session; its process is found through `owner`. Whatever depends
+on how many browsers run is decided while holding the row lock of `gate`, so that two replicas
+cannot both take the last place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, or_, select, true, update
+
+from libs import errors
+from libs.db import Tx
+from services.browser_session.domain import (
+    LIVE,
+    Options,
+    Reason,
+    Session,
+    State,
+    Waiting,
+    next_in_line,
+    sources,
+)
+from services.browser_session.store.tables import (
+    GATE,
+    ROOM,
+    SESSIONS,
+    changed,
+    older,
+    orders,
+)
+
+LIVE_STATES = tuple(state.value for state in LIVE)
+"""The states of a session that has not ended, as they are written in the table."""
+
+
+def pass_gate(tx: Tx) -> None:
+    """Makes the deciders about places take turns until this unit is committed."""
+    if tx.execute(update(GATE).values(passes=GATE.c.passes + 1)).rowcount == 0:
+        tx.execute(insert(GATE).values(gate_id=1, passes=1))
+
+
+def get(tx: Tx, organization_id: str, session_id: str) -> Session:
+    """One session of the organisation; raises NotFound."""
+    found = _one(tx, SESSIONS.c.organization_id == organization_id, session_id)
+    if found is None:
+        raise errors.NotFound("browser session", session_id)
+    return found
+
+
+def get_anywhere(tx: Tx, session_id: str) -> Session | None:
+    """One session, for the machinery that serves all organisations."""
+    return _one(tx, SESSIONS.c.session_id == session_id, session_id)
+
+
+def _one(tx: Tx, condition: Any, session_id: str) -> Session | None:
+    query = select(SESSIONS).where(condition, SESSIONS.c.session_id == session_id)
+    row = tx.execute(query).one_or_none()
+    return _session(row) if row else None
+
+
+def of_request(tx: Tx, organization_id: str, request_id: str) -> Session | None:
+    """The session that was made for this request id and has not failed to start."""
+    query = select(SESSIONS).where(
+        SESSIONS.c.organization_id == organization_id,
+        SESSIONS.c.request_id == request_id,
+        SESSIONS.c.state != State.FAILED,
+    )
+    row = tx.execute(query.order_by(SESSIONS.c.created_at.desc()).limit(1)).one_or_none()
+    return _session(row) if row else None
+
+
+def of_run(tx: Tx, organization_id: str, run_id: str) -> list[Session]:
+    """The sessions that are given to the run, or wait to be."""
+    query = select(SESSIONS).where(
+        SESSIONS.c.organization_id == organization_id,
+        SESSIONS.c.run_id == run_id,
+        SESSIONS.c.state.in_(LIVE_STATES),
+    )
+    return [_session(row) for row in tx.execute(query)]
+
+
+def page(
+    tx: Tx,
+    organization_id: str,
+    states: Collection[State],
+    before: tuple[datetime, str] | None,
+    limit: int,
+) -> list[Session]:
+    """Sessions of the organisation, newest first, older than `before`."""
+    query = select(SESSIONS).where(SESSIONS.c.organization_id == organization_id)
+    if states:
+        query = query.where(SESSIONS.c.state.in_([state.value for state in states]))
+    query = older(query, SESSIONS.c.created_at, SESSIONS.c.session_id, before)
+    return [_session(row) for row in tx.execute(query.limit(limit))]
+
+
+def not_on(tx: Tx, replicas: Any) -> list[Session]:
+    """The sessions that belong to none of these replicas and have not been cleared away."""
+    return _unfinished(tx, SESSIONS.c.owner.not_in(replicas))
+
+
+def on_replica(tx: Tx, replica: str) -> list[Session]:
+    """The sessions that wait on this replica or whose browser runs there."""
+    return _unfinished(tx, SESSIONS.c.owner == replica)
+
+
+def _unfinished(tx: Tx, condition: Any) -> list[Session]:
+    unfinished = or_(SESSIONS.c.has_process, SESSIONS.c.state.in_(LIVE_STATES))
+    return [_session(row) for row in tx.execute(select(SESSIONS).where(condition, unfinished))]
+
+
+def enqueue(tx: Tx, new: Session) -> Session:
+    """Adds a session that waits for a place."""
+    tx.execute(
+        insert(SESSIONS).values(
+            session_id=new.session_id,
+            organization_id=new.organization_id,
+            state=State.QUEUED,
+            options=_options_json(new.options),
+            warnings=list(new.warnings),
+            request_id=new.request_id,
+            run_id=new.run_id,
+            made_for_run=new.made_for_run,
+            fence=new.fence,
+            owner=new.owner,
+            has_process=False,
+            cdp_url="",
+            cdp_key=new.cdp_key,
+            close_reason="",
+            artifact_count=0,
+            created_at=new.created_at,
+        )
+    )
+    return new
+
+
+def admit(tx: Tx, session_id: str, capacity: int) -> bool:
+    """Gives a place to the session if one is free and it is its turn."""
+    pass_gate(tx)
+    counted = tx.execute(
+        select(SESSIONS.c.organization_id, func.count().label("browsers"))
+        .where(SESSIONS.c.has_process)
+        .group_by(SESSIONS.c.organization_id)
+    )
+    running = {row.organization_id: row.browsers for row in counted}
+    if sum(running.values()) >= capacity:
+        return False
+    rows = tx.execute(
+        select(SESSIONS.c.session_id, SESSIONS.c.organization_id, SESSIONS.c.created_at).where(
+            SESSIONS.c.state == State.QUEUED
+        )
+    )
+    if next_in_line((Waiting(*row) for row in rows), running) != session_id:
+        return False
+    tx.notify(ROOM)
+    return _move(tx, session_id, State.PROVISIONING, has_process=True)
+
+
+def withdraw(tx: Tx, session_id: str) -> bool:
+    """Forgets a session that did not get a place in time, as if it had not been asked for."""
+    gone = tx.execute(
+        delete(SESSIONS).where(
+            SESSIONS.c.session_id == session_id, SESSIONS.c.state == State.QUEUED
+        )
+    )
+    tx.notify(ROOM)
+    tx.notify(changed(session_id))
+    return gone.rowcount == 1
+
+
+def set_ready(tx: Tx, session_id: str, cdp_url: str) -> bool:
+    """The browser answers: the session is free, or given to the run it was made for."""
+    row = get_anywhere(tx, session_id)
+    if row is None:
+        return False
+    target = State.OCCUPIED if row.run_id else State.READY
+    return _move(tx, session_id, target, cdp_url=cdp_url, ready_at=tx.now, active_at=tx.now)
+
+
+def occupy(tx: Tx, free: Session, run_id: str) -> bool:
+    """Gives a free session to a run, under a new fence."""
+    tx.notify(orders(free.owner))
+    return _hand_over(tx, free, State.OCCUPIED, run_id)
+
+
+def set_free(tx: Tx, occupied: Session) -> bool:
+    """Takes a session back from its run; the fence moves on, so that old tokens open nothing."""
+    tx.notify(orders(occupied.owner))
+    return _hand_over(tx, occupied, State.READY, "")
+
+
+def _hand_over(tx: Tx, session: Session, target: State, run_id: str) -> bool:
+    """Moves the lease on, unless it has moved since the session was read."""
+    same_lease = SESSIONS.c.fence == session.fence
+    fence = session.fence + 1
+    return _move(
+        tx, session.session_id, target, same_lease, run_id=run_id, fence=fence, active_at=tx.now
+    )
+
+
+def end(tx: Tx, live: Session, state: State, reason: Reason) -> bool:
+    """Ends a session and says so on the bus; False when it had already ended."""
+    ended = _move(tx, live.session_id, state, close_reason=reason.value, ended_at=tx.now)
+    if not ended:
+        return False
+    tx.notify(orders(live.owner))
+    tx.notify(ROOM)
+    crashed = state in (State.CRASHED, State.FAILED)
+    tx.publish(
+        "browser_session.crashed" if crashed else "browser_session.closed",
+        {"browser_session_id": live.session_id, "reason": reason.value},
+        organization_id=live.organization_id,
+        run_id=live.run_id,
+    )
+    return True
+
+
+def process_gone(tx: Tx, session_id: str) -> None:
+    """The browser of the session has no process any more; its place is free."""
+    tx.execute(
+        update(SESSIONS).where(SESSIONS.c.session_id == session_id).values(has_process=False)
+    )
+    tx.notify(ROOM)
+    tx.notify(changed(session_id))
+
+
+def touch(tx: Tx, session_ids: Collection[str]) -> None:
+    """Notes that these sessions are in use."""
+    tx.execute(
+        update(SESSIONS).where(SESSIONS.c.session_id.in_(session_ids)).values(active_at=tx.now)
+    )
+
+
+def _move(tx: Tx, session_id: str, target: State, condition: Any = None, **values: Any) -> bool:
+    """Compare-and-set of the state along the allowed transitions."""
+    moved = tx.execute(
+        update(SESSIONS)
+        .where(
+            SESSIONS.c.session_id == session_id,
+            SESSIONS.c.state.in_([state.value for state in sources(target)]),
+            true() if condition is None else condition,
+        )
+        .values(state=target.value, **values)
+    )
+    tx.notify(changed(session_id))
+    return moved.rowcount == 1
+
+
+def _session(row: Row[Any]) -> Session:
+    fields = dict(row._mapping)
+    fields.pop("artifact_count")
+    fields["state"] = State(fields["state"])
+    fields["options"] = _options(fields["options"])
+    fields["warnings"] = tuple(fields["warnings"])
+    return Session(**fields)
+
+
+def _options_json(options: Options) -> dict[str, Any]:
+    return {
+        **vars(options),
+        "max_life": options.max_life.total_seconds(),
+        "idle_timeout": options.idle_timeout.total_seconds(),
+    }
+
+
+def _options(stored: dict[str, Any]) -> Options:
+    spans = {key: timedelta(seconds=stored[key]) for key in ("max_life", "idle_timeout")}
+    return Options(**{**stored, **spans})

@@ -1,0 +1,130 @@
+"""The steps of a run's saga: what each does, and how it is undone.
+
+A step may be carried out again after a crash, so each calls only idempotent RPCs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from libs import db, errors, resilience
+from libs.signals import Signals
+from services.run import store, wire
+from services.run.domain import (
+    ACQUIRE_BROWSER_SESSION,
+    CREATE_WORKFLOW_RUN,
+    EXECUTE_WORKFLOW,
+    Outcome,
+    Run,
+    outcome_of_workflow,
+)
+
+# How long a step goes on asking an upstream that does not answer.
+PATIENCE_S = 60.0
+# A finished event that is late is looked for this often; on the happy path it arrives first.
+RECONCILE_S = 5.0
+
+
+@dataclass(frozen=True)
+class StepWork:
+    """What one step does and how it is undone."""
+
+    name: str
+    wanted: Callable[[Run], bool]
+    execute: Callable[[Run], Awaitable[dict[str, Any]]]
+    compensate: Callable[[Run], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Others:
+    """The stubs of the services that a saga calls."""
+
+    workflow: Any
+    browser_session: Any
+    totp: Any
+
+
+class Steps:
+    """The steps over the services they call."""
+
+    def __init__(self, database: db.Database, signals: Signals, others: Others) -> None:
+        self._db = database
+        self._signals = signals
+        self._others = others
+        # The table of the saga. The first step was carried out when the run was accepted; the last,
+        # send_webhooks, is the commit that ends the run and therefore needs no row here.
+        self.table = (
+            StepWork(CREATE_WORKFLOW_RUN, _always, self._created, self._cancel_workflow),
+            StepWork(ACQUIRE_BROWSER_SESSION, _needs_page, self._acquire, self._release),
+            StepWork(EXECUTE_WORKFLOW, _always, self._execute, self._cancel_workflow),
+        )
+
+    async def outcome(self, run: Run) -> Outcome:
+        """How the workflow run ended, whole; the announcement leaves a large output out."""
+        result = run.workflow_result or {}
+        complete = "output" in result or result.get("state") != "completed"
+        if result and complete:
+            return outcome_of_workflow(result)
+        ended = await self._ended(run)
+        if ended is None:
+            raise errors.Aborted(f"{run.workflow_run_id} has not ended", reason="NOT_ENDED")
+        return ended
+
+    async def _created(self, _run: Run) -> dict[str, Any]:
+        return {}
+
+    async def _acquire(self, run: Run) -> dict[str, Any]:
+        request = wire.acquire_session(run)
+        acquire = self._others.browser_session.AcquireSession
+        answer = await self._patiently(lambda: acquire(request))
+        return {"browser_session_id": answer.session.browser_session_id}
+
+    async def _release(self, run: Run) -> None:
+        request = wire.release_session(run)
+        await self._patiently(lambda: self._others.browser_session.ReleaseSession(request))
+
+    async def _execute(self, run: Run) -> dict[str, Any]:
+        request = wire.start_workflow_run(run)
+        await self._patiently(lambda: self._others.workflow.StartWorkflowRun(request))
+        await self._until_ended(run)
+        return {}
+
+    async def _cancel_workflow(self, run: Run) -> None:
+        request = wire.cancel_workflow_run(
+            run.workflow_run_id, run.cancel_reason or "the run ended"
+        )
+        answer = await self._patiently(lambda: self._others.workflow.CancelWorkflowRun(request))
+        if wire.outcome(answer.workflow_run) is None:
+            await self._until_ended(run)
+        challenges = wire.cancel_challenges(run)
+        await self._patiently(lambda: self._others.totp.CancelChallenges(challenges))
+
+    async def _until_ended(self, run: Run) -> None:
+        """Waits for "workflow_run.finished"; asks the service when the event is late."""
+        async with self._signals.subscribe(store.topic(run.run_id)) as subscription:
+            while True:
+                present = await self._db.read(lambda tx: store.get(tx, run.run_id))
+                if present.workflow_result is not None:
+                    return
+                if await subscription.wait(RECONCILE_S):
+                    continue
+                if await self._ended(run) is not None:
+                    return
+
+    async def _ended(self, run: Run) -> Outcome | None:
+        request = wire.get_workflow_run(run)
+        answer = await self._patiently(lambda: self._others.workflow.GetWorkflowRun(request))
+        return wire.outcome(answer.workflow_run)
+
+    async def _patiently(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        return await resilience.retrying(call, patience_s=PATIENCE_S)
+
+
+def _always(_run: Run) -> bool:
+    return True
+
+
+def _needs_page(run: Run) -> bool:
+    return run.needs_browser

@@ -1,0 +1,254 @@
+"""Runs as protobuf, and requests as the domain has them. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
+
+from libs import errors, history
+from podium.browser_session.v1 import browser_session_pb2
+from podium.common.v1 import failure_pb2
+from podium.run.v1 import run_pb2
+from podium.totp.v1 import totp_pb2
+from podium.workflow.v1 import workflow_pb2
+from services.run.domain import (
+    DEFAULT_TIMEOUT,
+    LONGEST_TIMEOUT,
+    Failure,
+    Outcome,
+    Run,
+    RunState,
+    Step,
+    outcome_of_workflow,
+)
+
+MOST_LABELS = 16
+DEFAULT_WAIT_S = 30.0
+LONGEST_WAIT_S = 300.0
+
+
+def run(found: Run) -> run_pb2.Run:
+    """A run as clients see it."""
+    message = run_pb2.Run(
+        run_id=found.run_id,
+        state=_state(found.state),
+        workflow_id=found.workflow_id,
+        workflow_version=found.workflow_version,
+        workflow_run_id=found.workflow_run_id,
+        browser_session_id=found.browser_session_id,
+        parameters=struct(found.parameters),
+        steps=[_step(step) for step in found.steps],
+        last_sequence=found.last_sequence,
+        create_time=timestamp(found.created_at),
+        start_time=timestamp(found.started_at),
+        end_time=timestamp(found.ended_at),
+        labels=found.labels,
+        title=found.title,
+        detail=found.detail,
+    )
+    if found.output is not None:
+        message.output.CopyFrom(struct(found.output))
+    if found.failure is not None:
+        message.failure.CopyFrom(failure(found.failure))
+    return message
+
+
+def event(entry: history.Entry) -> run_pb2.RunEvent:
+    """A history entry as clients see it."""
+    return run_pb2.RunEvent(
+        run_id=entry.stream_id,
+        sequence=entry.sequence,
+        type=entry.type,
+        source=entry.source,
+        occurred_at=timestamp(entry.occurred_at),
+        data=struct(entry.data),
+        hash=entry.hash,
+    )
+
+
+def failure(found: Failure) -> failure_pb2.Failure:
+    """Why a run failed."""
+    return failure_pb2.Failure(**found.as_dict())
+
+
+def _step(step: Step) -> run_pb2.SagaStep:
+    return run_pb2.SagaStep(
+        name=step.name,
+        state=run_pb2.SagaStepState.Value("SAGA_STEP_STATE_" + step.state.upper()),
+        start_time=timestamp(step.started_at),
+        end_time=timestamp(step.ended_at),
+        message=step.message,
+    )
+
+
+def _state(state: RunState) -> run_pb2.RunState:
+    return run_pb2.RunState.Value("RUN_STATE_" + state.upper())
+
+
+def states(wanted: Any) -> list[RunState]:
+    """The states of a filter."""
+    names = [run_pb2.RunState.Name(number) for number in wanted]
+    if "RUN_STATE_UNSPECIFIED" in names:
+        raise errors.Invalid("states", "RUN_STATE_UNSPECIFIED is not a state to look for")
+    return [RunState(name.removeprefix("RUN_STATE_").lower()) for name in names]
+
+
+def struct(data: dict[str, Any]) -> struct_pb2.Struct:
+    """A dict as a Struct."""
+    message = struct_pb2.Struct()
+    message.update(data)
+    return message
+
+
+def plain(message: Any) -> Any:
+    """A Struct as a dict with whole numbers as ints."""
+    return _whole(json_format.MessageToDict(message))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
+    """A moment; unset when there is none."""
+    if moment is None:
+        return None
+    message = timestamp_pb2.Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def seconds(field: str, value: duration_pb2.Duration, *, most: float) -> float:
+    """A duration that must be positive and at most `most` seconds."""
+    length = value.ToTimedelta().total_seconds()
+    if not 0 < length <= most:
+        raise errors.Invalid(field, f"must be more than 0 and at most {most:g} seconds")
+    return length
+
+
+def checked(request: run_pb2.CreateRunRequest) -> None:
+    """Raises Invalid for everything that can be told from the request alone."""
+    wrong: list[tuple[str, str]] = []
+    if request.WhichOneof("target") is None:
+        wrong.append(("workflow_id", "give either workflow_id or task"))
+    if request.WhichOneof("target") == "workflow_id" and not request.workflow_id:
+        wrong.append(("workflow_id", "is empty"))
+    if request.workflow_version < 0:
+        wrong.append(("workflow_version", "must not be negative"))
+    if request.HasField("task") and request.workflow_version:
+        wrong.append(("workflow_version", "a task has no version"))
+    if not re.fullmatch(r"[\x20-\x7e]{0,128}", request.idempotency_key):
+        wrong.append(("idempotency_key", "must be at most 128 printable ASCII characters"))
+    wrong += _faulty_labels(dict(request.labels))
+    if wrong:
+        raise errors.Invalid.many(wrong)
+
+
+def _faulty_labels(labels: dict[str, str]) -> list[tuple[str, str]]:
+    wrong = []
+    if len(labels) > MOST_LABELS:
+        wrong.append(("labels", f"must be at most {MOST_LABELS}, not {len(labels)}"))
+    for key, value in labels.items():
+        if not 0 < len(key) <= 64:
+            wrong.append(("labels", "a key must have 1 to 64 characters"))
+        if len(value) > 256:
+            wrong.append((f"labels.{key[:64]}", "must be at most 256 characters"))
+    return wrong
+
+
+def run_timeout(request: run_pb2.CreateRunRequest) -> timedelta:
+    """How long the run may last."""
+    if not request.HasField("timeout"):
+        return DEFAULT_TIMEOUT
+    most = LONGEST_TIMEOUT.total_seconds()
+    return timedelta(seconds=seconds("timeout", request.timeout, most=most))
+
+
+def request_hash(request: run_pb2.CreateRunRequest) -> str:
+    """What makes two requests the same: everything but the key itself."""
+    bare = run_pb2.CreateRunRequest()
+    bare.CopyFrom(request)
+    bare.ClearField("idempotency_key")
+    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
+
+
+def workflow_run_order(
+    run_id: str, request: run_pb2.CreateRunRequest
+) -> workflow_pb2.CreateWorkflowRunRequest:
+    """What to ask the workflow service for; a single task is a workflow of one block."""
+    order = workflow_pb2.CreateWorkflowRunRequest(
+        run_id=run_id, workflow_version=request.workflow_version
+    )
+    order.parameters.CopyFrom(request.parameters)
+    if request.HasField("task"):
+        order.document.CopyFrom(struct(_document_of(request.task)))
+    else:
+        order.workflow_id = request.workflow_id
+    return order
+
+
+def _document_of(task: run_pb2.TaskSpec) -> dict[str, Any]:
+    params = json_format.MessageToDict(task, preserving_proto_field_name=True)
+    return {
+        "name": "task",
+        "title": (task.goal or task.url or "task")[:200],
+        "blocks": [{"label": "task", "kind": "task", "params": _whole(params)}],
+        "output": {"result": "{{ blocks.task.output }}"},
+    }
+
+
+def outcome(found: workflow_pb2.WorkflowRun) -> Outcome | None:
+    """The end of a workflow run as the end of its run; None while it goes on."""
+    name = workflow_pb2.WorkflowRunState.Name(found.state).removeprefix("WORKFLOW_RUN_STATE_")
+    if name in ("CREATED", "RUNNING", "PAUSED", "UNSPECIFIED"):
+        return None
+    result = {
+        "state": name.lower(),
+        "output": plain(found.output),
+        "failure": json_format.MessageToDict(found.failure, preserving_proto_field_name=True),
+    }
+    return outcome_of_workflow(result)
+
+
+def acquire_session(found: Run) -> browser_session_pb2.AcquireSessionRequest:
+    """Asks for the session that the client named, or for a fresh one."""
+    return browser_session_pb2.AcquireSessionRequest(
+        run_id=found.run_id, browser_session_id=found.requested_session_id
+    )
+
+
+def release_session(found: Run) -> browser_session_pb2.ReleaseSessionRequest:
+    """Gives the session back; without an id (the answer was lost) whichever the run holds."""
+    return browser_session_pb2.ReleaseSessionRequest(
+        browser_session_id=found.browser_session_id, run_id=found.run_id
+    )
+
+
+def start_workflow_run(found: Run) -> workflow_pb2.StartWorkflowRunRequest:
+    """Lets the engine begin, in the session if there is one."""
+    return workflow_pb2.StartWorkflowRunRequest(
+        workflow_run_id=found.workflow_run_id, browser_session_id=found.browser_session_id
+    )
+
+
+def cancel_workflow_run(workflow_run_id: str, reason: str) -> workflow_pb2.CancelWorkflowRunRequest:
+    """Stops a workflow run, or abandons it."""
+    return workflow_pb2.CancelWorkflowRunRequest(workflow_run_id=workflow_run_id, reason=reason)
+
+
+def get_workflow_run(found: Run) -> workflow_pb2.GetWorkflowRunRequest:
+    """Asks how the workflow run stands."""
+    return workflow_pb2.GetWorkflowRunRequest(workflow_run_id=found.workflow_run_id)
+
+
+def cancel_challenges(found: Run) -> totp_pb2.CancelChallengesRequest:
+    """Ends the run's waits for one-time codes."""
+    return totp_pb2.CancelChallengesRequest(run_id=found.run_id)

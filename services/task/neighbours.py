@@ -1,0 +1,89 @@
+"""The ports over the mesh: browser_session for pages and files, totp for credentials and codes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from libs import errors
+from libs.secrets import Secret
+from services.task import wire
+from services.task.domain import Reason, TaskFailure
+from services.task.ports import Artifact, Credential
+
+# Beyond the wait that the callee keeps itself, so that its own answer arrives first.
+MARGIN_S = 5.0
+
+
+class MeshSession:
+    """The session a task's page lives in."""
+
+    def __init__(self, stub: Any, browser_session_id: str) -> None:
+        self._stub = stub
+        self._session_id = browser_session_id
+
+    async def screenshot(self, name: str, *, full_page: bool) -> Artifact:
+        """A picture, kept by browser_session."""
+        answer = await self._stub.CaptureScreenshot(
+            wire.screenshot(self._session_id, name, full_page)
+        )
+        return wire.artifact(answer.artifact)
+
+    async def download(self, trigger: Callable[[], Awaitable[None]], timeout_s: float) -> Artifact:
+        """The next file after those that are there before `trigger`."""
+        listed = await self._stub.ListArtifacts(wire.newest_artifact(self._session_id))
+        newest = listed.artifacts[0].artifact_id if listed.artifacts else ""
+        await trigger()
+        try:
+            answer = await self._stub.AwaitDownload(
+                wire.await_download(self._session_id, newest, timeout_s),
+                timeout=timeout_s + MARGIN_S,
+            )
+        except errors.DeadlineExceeded:
+            raise TaskFailure(
+                Reason.DOWNLOAD_FAILED, f"no file arrived within {timeout_s:g} s"
+            ) from None
+        return wire.artifact(answer.artifact)
+
+
+class MeshCodes:
+    """Credentials and codes of the totp service."""
+
+    def __init__(self, stub: Any) -> None:
+        self._stub = stub
+
+    async def credential(self, credential_id: str) -> Credential:
+        """User name and password, at the moment they are typed."""
+        try:
+            found = await self._stub.ResolveCredential(wire.resolve(credential_id))
+        except errors.NotFound:
+            raise _unknown(credential_id) from None
+        return Credential(found.username, Secret(found.password), found.has_totp)
+
+    async def code(
+        self, credential_id: str, identifier: str, request_id: str, timeout_s: float
+    ) -> Secret:
+        """A one-time code, waited for without asking again and again."""
+        try:
+            opened = await self._stub.OpenChallenge(
+                wire.open_challenge(request_id, credential_id, identifier, timeout_s)
+            )
+            claimed = await self._stub.ClaimCode(
+                wire.claim_code(opened.challenge.challenge_id, timeout_s),
+                timeout=timeout_s + MARGIN_S,
+            )
+        except errors.NotFound:
+            raise _unknown(credential_id) from None
+        except errors.DeadlineExceeded:
+            raise TaskFailure(
+                Reason.CODE_NOT_AVAILABLE, f"no one-time code arrived within {timeout_s:g} s"
+            ) from None
+        except (errors.FailedPrecondition, errors.Invalid) as error:
+            raise TaskFailure(
+                Reason.CODE_NOT_AVAILABLE, f"there is no one-time code: {error.message}"
+            ) from None
+        return Secret(claimed.code)
+
+
+def _unknown(credential_id: str) -> TaskFailure:
+    return TaskFailure(Reason.NO_CREDENTIAL, f'there is no credential "{credential_id}"')

@@ -1,0 +1,322 @@
+"""Tasks as protobuf, and requests as the domain has them. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+import orjson
+from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
+
+from libs import errors, ids
+from podium.browser_session.v1 import browser_session_pb2 as session_pb
+from podium.common.v1 import failure_pb2
+from podium.task.v1 import task_pb2 as pb
+from podium.totp.v1 import totp_pb2
+from services.task import actions
+from services.task.domain import (
+    ActionRecord,
+    ActionState,
+    ExtractionSpec,
+    Failing,
+    LoginSpec,
+    Spec,
+    Task,
+    TaskState,
+)
+from services.task.ports import Artifact
+
+DEFAULT_PAGE = 50
+LARGEST_PAGE = 200
+DEFAULT_STEPS = 25
+MOST_STEPS = 200
+DEFAULT_TIMEOUT_S = 300.0
+LONGEST_TIMEOUT_S = 3600.0
+LONGEST_GOAL = 5_000
+LARGEST_REQUEST = 1_048_576
+
+
+def spec_of(request: pb.ExecuteTaskRequest) -> Spec:
+    """What is asked for; Invalid names every field that is wrong."""
+    raw = request.spec
+    wrong: list[tuple[str, str]] = []
+    if request.ByteSize() > LARGEST_REQUEST:
+        raise errors.Invalid("spec", "must be at most 1 MiB")
+    _check_request(request, wrong)
+    listed = tuple(plain(action) for action in raw.actions)
+    try:
+        actions.parse_all(list(listed), "spec.actions")
+        if raw.url:
+            actions.parse({"kind": "goto", "url": raw.url}, "spec")
+    except errors.Invalid as error:
+        wrong += error.violations
+    spec = Spec(
+        url=raw.url,
+        goal=raw.goal.strip(),
+        actions=listed,
+        login=_login(raw, wrong),
+        extraction=_extraction(raw, wrong),
+        credential_id=raw.credential_id,
+        max_steps=raw.max_steps or DEFAULT_STEPS,
+        timeout_s=_timeout_s(raw, wrong),
+        screenshot_name=raw.screenshot_name,
+        screenshot_full_page=raw.screenshot_full_page,
+    )
+    if wrong:
+        raise errors.Invalid.many(wrong)
+    return spec
+
+
+def request_hash(spec: Spec) -> str:
+    """A digest that tells whether two requests ask for the same."""
+    return hashlib.sha256(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _check_request(request: pb.ExecuteTaskRequest, wrong: list[tuple[str, str]]) -> None:
+    spec = request.spec
+    if not request.request_id or len(request.request_id) > 256:
+        wrong.append(("request_id", "is required, at most 256 characters"))
+    if len(request.block_path) > 512:
+        wrong.append(("block_path", "must be at most 512 characters"))
+    try:
+        ids.check("browser_session_id", "bs", request.browser_session_id)
+    except errors.Invalid as error:
+        wrong += error.violations
+    parts = (spec.url, spec.goal.strip(), spec.actions, spec.screenshot_name)
+    if not any(parts) and not spec.HasField("login") and not spec.HasField("extraction"):
+        wrong.append(("spec", "must say what to do: url, goal, actions, login or extraction"))
+    if len(spec.goal) > LONGEST_GOAL:
+        wrong.append(("spec.goal", f"must be at most {LONGEST_GOAL} characters"))
+    if not 0 <= spec.max_steps <= MOST_STEPS:
+        wrong.append(("spec.max_steps", f"must be 0 to {MOST_STEPS}"))
+    if len(spec.credential_id) > 128:
+        wrong.append(("spec.credential_id", "must be at most 128 characters"))
+    if len(spec.screenshot_name) > 128 or "/" in spec.screenshot_name:
+        wrong.append(("spec.screenshot_name", "must be a name of at most 128 characters, no path"))
+
+
+def _login(raw: pb.TaskSpec, wrong: list[tuple[str, str]]) -> LoginSpec | None:
+    if not raw.HasField("login"):
+        return None
+    if not raw.login.credential_id and not raw.credential_id:
+        wrong.append(("spec.login.credential_id", "is required"))
+    for name in ("credential_id", "totp_identifier", "success_text"):
+        if len(getattr(raw.login, name)) > 500:
+            wrong.append((f"spec.login.{name}", "must be at most 500 characters"))
+    return LoginSpec(
+        raw.login.credential_id or raw.credential_id,
+        raw.login.totp_identifier,
+        raw.login.success_text,
+    )
+
+
+def _extraction(raw: pb.TaskSpec, wrong: list[tuple[str, str]]) -> ExtractionSpec | None:
+    if not raw.HasField("extraction"):
+        return None
+    wanted = None
+    if raw.extraction.HasField("schema"):
+        wanted = plain(raw.extraction.schema)
+        wrong += actions.check_schema(wanted, "spec.extraction.schema")
+    if len(raw.extraction.instruction) > LONGEST_GOAL:
+        wrong.append(("spec.extraction.instruction", f"must be at most {LONGEST_GOAL} characters"))
+    return ExtractionSpec(raw.extraction.instruction, wanted)
+
+
+def _timeout_s(raw: pb.TaskSpec, wrong: list[tuple[str, str]]) -> float:
+    if not raw.HasField("timeout"):
+        return DEFAULT_TIMEOUT_S
+    seconds = raw.timeout.ToMilliseconds() / 1000
+    if not 0 < seconds <= LONGEST_TIMEOUT_S:
+        wrong.append(("spec.timeout", f"must be more than 0 and at most {LONGEST_TIMEOUT_S:g} s"))
+    return seconds
+
+
+def task(found: Task, records: list[ActionRecord] | None = None) -> pb.Task:
+    """A task as callers see it."""
+    return pb.Task(
+        task_id=found.task_id,
+        run_id=found.run_id,
+        workflow_run_id=found.workflow_run_id,
+        block_path=found.block_path,
+        state=_state(found.state),
+        spec=_spec(found.spec),
+        browser_session_id=found.browser_session_id,
+        actions=[action(record) for record in records or []],
+        output=_value(found.output),
+        artifacts=[pb.TaskArtifact(**kept) for kept in found.artifacts],
+        failure=failure(found.failing, found.block_path),
+        create_time=_time(found.created_at),
+        start_time=_time(found.started_at),
+        end_time=_time(found.ended_at),
+    )
+
+
+def action(record: ActionRecord) -> pb.Action:
+    """An action as callers see it."""
+    message = pb.Action(
+        number=record.number,
+        kind=record.kind,
+        params=_struct(record.params),
+        planner=record.planner,
+        output=_value(record.output),
+        failure=failure(record.failing),
+        start_time=_time(record.started_at),
+        duration_ms=record.duration_ms,
+    )
+    if record.is_over:
+        message.succeeded = record.state is ActionState.COMPLETED
+    return message
+
+
+def failure(found: Failing | None, block_path: str = "") -> failure_pb2.Failure | None:
+    """Why something did not work."""
+    if found is None:
+        return None
+    return failure_pb2.Failure(
+        reason=found.reason,
+        message=found.message,
+        block_path=block_path,
+        screenshot_artifact_id=found.screenshot_artifact_id,
+        category=found.category,
+    )
+
+
+def action_kinds() -> list[pb.ActionKind]:
+    """Every kind of action with its JSON Schema."""
+    return [
+        pb.ActionKind(
+            kind=kind,
+            summary=known.summary,
+            schema=_struct(known.shape.model_json_schema(by_alias=True)),
+        )
+        for kind, known in sorted(actions.ACTIONS.items())
+    ]
+
+
+def page_size(asked: int) -> int:
+    """How many to answer."""
+    if asked < 0:
+        raise errors.Invalid("page_size", "must not be negative")
+    return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
+
+
+def page_start(token: str) -> str:
+    """Where a page begins: before this task."""
+    return ids.check("page_token", "task", token) if token else ""
+
+
+def attach(browser_session_id: str, run_id: str) -> session_pb.AttachSessionRequest:
+    """Asks browser_session for the way to the page."""
+    return session_pb.AttachSessionRequest(browser_session_id=browser_session_id, run_id=run_id)
+
+
+def screenshot(
+    browser_session_id: str, name: str, full_page: bool
+) -> session_pb.CaptureScreenshotRequest:
+    """Asks browser_session for a picture."""
+    return session_pb.CaptureScreenshotRequest(
+        browser_session_id=browser_session_id, name=name, full_page=full_page
+    )
+
+
+def newest_artifact(browser_session_id: str) -> session_pb.ListArtifactsRequest:
+    """Asks browser_session for the last file of a session."""
+    return session_pb.ListArtifactsRequest(browser_session_id=browser_session_id, page_size=1)
+
+
+def await_download(
+    browser_session_id: str, after: str, wait_s: float
+) -> session_pb.AwaitDownloadRequest:
+    """Asks browser_session for the next download."""
+    return session_pb.AwaitDownloadRequest(
+        browser_session_id=browser_session_id, after_artifact_id=after, wait=_span(wait_s)
+    )
+
+
+def artifact(found: session_pb.Artifact) -> Artifact:
+    """A file as the hands know it."""
+    return Artifact(found.artifact_id, found.kind, found.name, found.size_bytes, found.sha256)
+
+
+def resolve(credential_id: str) -> totp_pb2.ResolveCredentialRequest:
+    """Asks totp for user name and password."""
+    return totp_pb2.ResolveCredentialRequest(credential_id=credential_id)
+
+
+def open_challenge(
+    request_id: str, credential_id: str, identifier: str, timeout_s: float
+) -> totp_pb2.OpenChallengeRequest:
+    """Asks totp to begin to wait for a code."""
+    return totp_pb2.OpenChallengeRequest(
+        request_id=request_id,
+        credential_id=credential_id,
+        identifier=identifier,
+        timeout=_span(timeout_s),
+    )
+
+
+def claim_code(challenge_id: str, wait_s: float) -> totp_pb2.ClaimCodeRequest:
+    """Asks totp for the code."""
+    return totp_pb2.ClaimCodeRequest(challenge_id=challenge_id, wait=_span(wait_s))
+
+
+def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
+    """A Struct as JSON; its numbers are floats, and whole ones become integers again."""
+    return _whole(json_format.MessageToDict(struct))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
+def _spec(spec: Spec) -> pb.TaskSpec:
+    message = pb.TaskSpec(
+        url=spec.url,
+        goal=spec.goal,
+        actions=[_struct(raw) for raw in spec.actions],
+        credential_id=spec.credential_id,
+        max_steps=spec.max_steps,
+        timeout=_span(spec.timeout_s),
+        screenshot_name=spec.screenshot_name,
+        screenshot_full_page=spec.screenshot_full_page,
+    )
+    if spec.login is not None:
+        message.login.credential_id = spec.login.credential_id
+        message.login.totp_identifier = spec.login.totp_identifier
+        message.login.success_text = spec.login.success_text
+    if spec.extraction is not None:
+        message.extraction.instruction = spec.extraction.instruction
+        if spec.extraction.schema is not None:
+            message.extraction.schema.update(spec.extraction.schema)
+    return message
+
+
+def _state(state: TaskState) -> pb.TaskState:
+    return pb.TaskState.Value(f"TASK_STATE_{state.name}")  # type: ignore[return-value]
+
+
+def _struct(value: dict[str, Any]) -> struct_pb2.Struct:
+    return json_format.ParseDict(value, struct_pb2.Struct())
+
+
+def _value(value: Any) -> struct_pb2.Value | None:
+    return None if value is None else json_format.ParseDict(value, struct_pb2.Value())
+
+
+def _time(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
+    if moment is None:
+        return None
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def _span(seconds: float) -> duration_pb2.Duration:
+    span = duration_pb2.Duration()
+    span.FromMilliseconds(round(seconds * 1000))
+    return span

@@ -1,0 +1,85 @@
+"""Brings messages and challenges together, inside the unit of work that changes either.
+
+A message goes to the challenge that has waited longest; a new challenge looks back for a code that
+came early. Both are decided in the database, so that each message serves one challenge, whichever
+replica took it in.
+"""
+
+from __future__ import annotations
+
+from libs.db import Tx
+from services.totp.domain import Challenge, Message, State
+from services.totp.store import challenges, messages
+
+
+def topic(challenge_id: str) -> str:
+    """The signal that wakes whoever waits for this challenge."""
+    return f"totp:{challenge_id}"
+
+
+def offer(tx: Tx, message: Message) -> bool:
+    """Gives a message to the longest-waiting challenge it may serve; False when nobody waits."""
+    for challenge in challenges.waiting_for(tx, message):
+        if not messages.take(tx, message, challenge):
+            return False
+        if _make_available(tx, challenge, message):
+            return True
+        messages.take_back(tx, message)
+    return False
+
+
+def look_back(tx: Tx, challenge: Challenge) -> bool:
+    """Gives a waiting challenge the best message that is already there; False when none is."""
+    message = messages.best_for(tx, challenge)
+    if message is None or not messages.take(tx, message, challenge):
+        return False
+    if _make_available(tx, challenge, message):
+        return True
+    messages.take_back(tx, message)
+    return False
+
+
+def cancel(tx: Tx, challenge: Challenge) -> bool:
+    """Ends a challenge that nobody needs; a code it had not used goes to the next in line."""
+    if not challenges.move(tx, challenge, State.CANCELED):
+        return False
+    tx.notify(topic(challenge.challenge_id))
+    message = messages.given_to(tx, challenge)
+    if message is not None:
+        messages.take_back(tx, message)
+        offer(tx, message)
+    return True
+
+
+def expire(tx: Tx, challenge: Challenge) -> bool:
+    """Ends a challenge whose time is over."""
+    if not challenges.move(tx, challenge, State.EXPIRED):
+        return False
+    tx.notify(topic(challenge.challenge_id))
+    return True
+
+
+def announce(tx: Tx, type_: str, challenge: Challenge, **facts: str) -> None:
+    """Publishes what happened to a challenge; never a code."""
+    data = {
+        "challenge_id": challenge.challenge_id,
+        "credential_id": challenge.credential_id,
+        "identifier": challenge.identifier,
+        "generated": challenge.generated,
+        **facts,
+    }
+    tx.publish(
+        type_,
+        data,
+        run_id=challenge.run_id,
+        task_id=challenge.task_id,
+        organization_id=challenge.organization_id,
+    )
+
+
+def _make_available(tx: Tx, challenge: Challenge, message: Message) -> bool:
+    if not challenges.move(tx, challenge, State.AVAILABLE, message_id=message.message_id):
+        return False
+    announce(tx, "totp.available", challenge, source=message.source.value)
+    tx.notify(topic(challenge.challenge_id))
+    return True

@@ -1,0 +1,5 @@
+"""The tables of totp, and the only SQL over them."""
+
+from services.totp.store.tables import METADATA
+
+__all__ = ["METADATA"]

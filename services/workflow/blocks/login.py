@@ -1,0 +1,31 @@
+"""login: signs in with a stored credential."""
+
+from __future__ import annotations
+
+from .contract import BrowserBlock, Params, TaskOrder, Text, Url, Words
+
+
+class LoginParams(Params):
+    """Parameters of login. The credential is an id or a name, never the secret itself."""
+
+    credential_id: Words
+    url: Url | None = None
+    totp_identifier: Text = ""
+    success_text: Text = ""
+
+
+class Login(BrowserBlock):
+    """Signs in with user name, password and, if the site asks, a one-time code."""
+
+    kind = "login"
+    summary = "Signs in with a stored credential, one-time code included."
+    Params = LoginParams
+
+    def order(self, params: LoginParams) -> TaskOrder:
+        """A task with a login, after opening the page if one is given."""
+        login = {
+            "credential_id": params.credential_id,
+            "totp_identifier": params.totp_identifier,
+            "success_text": params.success_text,
+        }
+        return TaskOrder(url=params.url or "", login=login)

@@ -1,0 +1,89 @@
+"""Block runs: the SQL on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from libs.db import Tx
+from services.workflow.domain import BlockRun, BlockState, Failure, WorkflowRun
+
+from .schema import block_runs
+
+
+def begin_block(tx: Tx, run: WorkflowRun, sequence: int, block: BlockRun) -> None:
+    """Writes the beginning of a block, or a block that was skipped."""
+    tx.execute(
+        sa.insert(block_runs).values(
+            workflow_run_id=run.workflow_run_id,
+            organization_id=run.organization_id,
+            sequence=sequence,
+            block_path=block.block_path,
+            attempt=block.attempt,
+            kind=block.kind,
+            label=block.label,
+            plan=block.plan,
+            started_at=block.started_at,
+            **_changing(block),
+        )
+    )
+
+
+def update_block(tx: Tx, run: WorkflowRun, block: BlockRun) -> None:
+    """Writes the end of a block."""
+    tx.execute(
+        sa.update(block_runs)
+        .where(
+            block_runs.c.workflow_run_id == run.workflow_run_id,
+            block_runs.c.organization_id == run.organization_id,
+            block_runs.c.block_path == block.block_path,
+            block_runs.c.attempt == block.attempt,
+            block_runs.c.state == BlockState.RUNNING,
+        )
+        .values(**_changing(block))
+    )
+
+
+def _changing(block: BlockRun) -> dict[str, Any]:
+    return {
+        "state": block.state,
+        "output": block.output,
+        "summary": block.summary,
+        "failure": block.failure.as_dict() if block.failure else None,
+        "will_retry": block.will_retry,
+        "task_id": block.task_id,
+        "artifacts": block.artifacts,
+        "ended_at": block.ended_at,
+    }
+
+
+def blocks_of(tx: Tx, organization_id: str, workflow_run_id: str) -> list[BlockRun]:
+    """The block runs of a workflow run in the order in which they began."""
+    query = (
+        sa.select(block_runs)
+        .where(
+            block_runs.c.organization_id == organization_id,
+            block_runs.c.workflow_run_id == workflow_run_id,
+        )
+        .order_by(block_runs.c.sequence)
+    )
+    return [
+        BlockRun(
+            block_path=row.block_path,
+            attempt=row.attempt,
+            kind=row.kind,
+            label=row.label,
+            state=BlockState(row.state),
+            plan=row.plan,
+            output=row.output,
+            summary=row.summary,
+            failure=Failure.of(row.failure),
+            will_retry=row.will_retry,
+            task_id=row.task_id,
+            artifacts=row.artifacts,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+        )
+        for row in tx.execute(query)
+    ]

@@ -1,0 +1,150 @@
+"""A session from its beginning to its end, through the service's own door."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libs import errors, ids
+from podium.browser_session.v1 import browser_session_pb2 as pb
+from services.browser_session.orphans import processes_of
+from tests.contract.browser_session.conftest import Sessions
+from tests.support.eventually import eventually
+
+
+def browsers(home: Path, session_id: str) -> list[int]:
+    return processes_of(home / "browsers" / session_id)
+
+
+async def create(sessions: Sessions, **fields: Any) -> pb.Session:
+    stub = sessions.as_("gateway")
+    return (await stub.CreateSession(pb.CreateSessionRequest(**fields), timeout=30)).session
+
+
+async def close(sessions: Sessions, session_id: str, organization: str = "org_a") -> pb.Session:
+    stub = sessions.as_("gateway", organization)
+    request = pb.CloseSessionRequest(browser_session_id=session_id)
+    return (await stub.CloseSession(request, timeout=15)).session
+
+
+async def test_a_created_session_runs_a_browser_until_it_is_closed_twice(
+    sessions: Sessions, home: Path
+) -> None:
+    made = await create(sessions, options=pb.SessionOptions(viewport_width=800))
+    assert made.state == pb.SESSION_STATE_READY
+    assert (made.options.viewport_width, made.options.viewport_height) == (800, 720)
+    assert browsers(home, made.browser_session_id)
+    for _ in range(2):
+        closed = await close(sessions, made.browser_session_id)
+        assert closed.state == pb.SESSION_STATE_CLOSED
+        assert closed.close_reason == "requested"
+        assert not browsers(home, made.browser_session_id)
+    assert not (home / "browsers" / made.browser_session_id).exists()
+
+
+async def test_the_same_request_id_answers_the_same_session(sessions: Sessions) -> None:
+    first = await create(sessions, request_id="r1")
+    again = await create(sessions, request_id="r1")
+    assert again.browser_session_id == first.browser_session_id
+    with pytest.raises(errors.Conflict):
+        await create(sessions, request_id="r1", options=pb.SessionOptions(viewport_width=999))
+
+
+async def test_limits_are_clamped_with_a_warning_and_nonsense_is_named(
+    sessions: Sessions,
+) -> None:
+    options = pb.SessionOptions()
+    options.max_life.FromSeconds(999_999)
+    made = await create(sessions, options=options)
+    assert made.options.max_life.seconds == 4 * 3600
+    assert "max_life" in made.warnings[0]
+    with pytest.raises(errors.Invalid) as wrong:
+        await create(sessions, options=pb.SessionOptions(viewport_width=5, locale="../x"))
+    assert [field for field, _ in wrong.value.violations] == [
+        "options.viewport_width",
+        "options.locale",
+    ]
+
+
+async def test_a_session_of_another_organisation_is_not_found(sessions: Sessions) -> None:
+    made = await create(sessions)
+    for call in (
+        sessions.as_("gateway", "org_b").GetSession(
+            pb.GetSessionRequest(browser_session_id=made.browser_session_id)
+        ),
+        close(sessions, made.browser_session_id, "org_b"),
+        sessions.as_("gateway", "org_b").CaptureScreenshot(
+            pb.CaptureScreenshotRequest(browser_session_id=made.browser_session_id)
+        ),
+        sessions.as_("run", "org_b").AcquireSession(
+            pb.AcquireSessionRequest(
+                run_id=ids.new("run"), browser_session_id=made.browser_session_id
+            )
+        ),
+    ):
+        with pytest.raises(errors.NotFound):
+            await call
+    listed = await sessions.as_("gateway", "org_b").ListSessions(pb.ListSessionsRequest())
+    assert not listed.sessions
+
+
+async def test_a_killed_browser_is_noticed_at_once(sessions: Sessions, home: Path) -> None:
+    made = await sessions.acquire()
+    main = min(browsers(home, made.browser_session_id))
+    os.kill(main, signal.SIGKILL)
+
+    async def crashed() -> bool:
+        row = await sessions.get(made.browser_session_id)
+        return row.state == pb.SESSION_STATE_CRASHED and row.close_reason == "browser_crashed"
+
+    await eventually(crashed, within=1)
+    await eventually(lambda: not browsers(home, made.browser_session_id), within=2)
+    types = await published(sessions)
+    assert types == ["browser_session.crashed"]
+    with pytest.raises(errors.FailedPrecondition):
+        await sessions.attach(made)
+    assert (await sessions.acquire(made.run_id)).browser_session_id != made.browser_session_id
+
+
+async def published(sessions: Sessions) -> list[str]:
+    from libs.outbox import outbox
+    from podium.common.v1 import event_pb2
+
+    def unit(tx):
+        rows = tx.execute(outbox.select().order_by(outbox.c.event_id))
+        return [event_pb2.Event.FromString(row.event).type for row in rows]
+
+    return await sessions.mesh.db.read(unit)
+
+
+async def test_sessions_are_listed_newest_first_in_pages(sessions: Sessions) -> None:
+    made = [(await create(sessions)).browser_session_id for _ in range(3)]
+    stub = sessions.as_("gateway")
+    first = await stub.ListSessions(pb.ListSessionsRequest(page_size=2))
+    rest = await stub.ListSessions(
+        pb.ListSessionsRequest(page_size=2, page_token=first.next_page_token)
+    )
+    found = [one.browser_session_id for one in (*first.sessions, *rest.sessions)]
+    assert found == made[::-1]
+    assert not rest.next_page_token
+    await close(sessions, made[0])
+    ready = await stub.ListSessions(pb.ListSessionsRequest(states=[pb.SESSION_STATE_READY]))
+    assert len(ready.sessions) == 2
+    with pytest.raises(errors.Invalid):
+        await stub.ListSessions(pb.ListSessionsRequest(page_token="%%"))
+
+
+async def test_an_idle_session_ends(sessions: Sessions) -> None:
+    options = pb.SessionOptions()
+    options.idle_timeout.FromMilliseconds(300)
+    made = await create(sessions, options=options)
+
+    async def idle() -> bool:
+        row = await sessions.get(made.browser_session_id)
+        return row.state == pb.SESSION_STATE_CLOSED and row.close_reason == "idle"
+
+    await eventually(idle, within=5)

@@ -1,0 +1,151 @@
+"""Stand-ins for what run calls: workflow, browser_session and totp, each a real gRPC server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+
+from libs import context, errors, ids
+from libs.clock import Clock
+from libs.events.redis import RedisBus
+from podium.browser_session.v1 import browser_session_pb2 as bs
+from podium.browser_session.v1 import browser_session_pb2_grpc as bs_grpc
+from podium.common.v1 import event_pb2
+from podium.totp.v1 import totp_pb2, totp_pb2_grpc
+from podium.workflow.v1 import workflow_pb2 as wf
+from podium.workflow.v1 import workflow_pb2_grpc as wf_grpc
+from tests.support.mesh import fake
+
+
+class Workflow(wf_grpc.WorkflowServiceServicer):
+    """Keeps workflow runs in memory; `ending` says how a started one ends (None: not by itself)."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.bus = RedisBus(redis, Clock())
+        self.ending: dict[str, Any] | None = {"state": "completed", "output": {"answer": 42}}
+        self.needs_browser = True
+        self.runs: dict[str, wf.WorkflowRun] = {}
+        self.calls: list[str] = []
+        self.announce = True
+
+    async def CreateWorkflowRun(self, request: Any, _context: Any) -> Any:
+        self.calls.append("create")
+        if request.workflow_id == "missing":
+            raise errors.NotFound("workflow", "missing")
+        if "bad" in request.parameters:
+            raise errors.Invalid("parameters.bad", "is not a parameter of this workflow")
+        made = wf.WorkflowRun(
+            workflow_run_id=ids.new("wfr"),
+            run_id=request.run_id,
+            workflow_id="wf_1",
+            workflow_version=3,
+            title="Orders",
+            state=wf.WORKFLOW_RUN_STATE_CREATED,
+            needs_browser=self.needs_browser,
+        )
+        self.runs[made.workflow_run_id] = made
+        return wf.CreateWorkflowRunResponse(workflow_run=made)
+
+    async def StartWorkflowRun(self, request: Any, _context: Any) -> Any:
+        self.calls.append("start")
+        run = self.runs[request.workflow_run_id]
+        if run.state != wf.WORKFLOW_RUN_STATE_CREATED:
+            return wf.StartWorkflowRunResponse(workflow_run=run)
+        run.state = wf.WORKFLOW_RUN_STATE_RUNNING
+        run.browser_session_id = request.browser_session_id
+        if self.ending is not None:
+            await self.end(run, self.ending)
+        return wf.StartWorkflowRunResponse(workflow_run=run)
+
+    async def CancelWorkflowRun(self, request: Any, _context: Any) -> Any:
+        self.calls.append("cancel")
+        run = self.runs[request.workflow_run_id]
+        if run.state in (wf.WORKFLOW_RUN_STATE_CREATED, wf.WORKFLOW_RUN_STATE_RUNNING):
+            await self.end(run, {"state": "canceled"})
+        return wf.CancelWorkflowRunResponse(workflow_run=run)
+
+    async def GetWorkflowRun(self, request: Any, _context: Any) -> Any:
+        self.calls.append("get")
+        return wf.GetWorkflowRunResponse(workflow_run=self.runs[request.workflow_run_id])
+
+    async def end(self, run: wf.WorkflowRun, ending: dict[str, Any]) -> None:
+        run.state = wf.WorkflowRunState.Value("WORKFLOW_RUN_STATE_" + ending["state"].upper())
+        run.output.update(ending.get("output", {}))
+        if self.announce:
+            await self.publish("workflow_run.finished", run.run_id, ending)
+
+    async def publish(self, type_: str, run_id: str, data: dict[str, Any]) -> event_pb2.Event:
+        event = event_pb2.Event(
+            event_id=ids.new("evt"),
+            type=type_,
+            source="workflow",
+            organization_id=context.current().organization_id or "org_a",
+            run_id=run_id,
+        )
+        event.occurred_at.GetCurrentTime()
+        event.data.update(data)
+        await self.bus.publish("workflow", [event])
+        return event
+
+
+class Browser(bs_grpc.BrowserSessionServiceServicer):
+    """Gives out sessions, or refuses."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.held: dict[str, str] = {}
+        self.refusal: Exception | None = None
+        self.release_refusal: Exception | None = None
+        self.asked = asyncio.Event()
+
+    async def AcquireSession(self, request: Any, _context: Any) -> Any:
+        self.calls.append("acquire")
+        self.asked.set()
+        if self.refusal is not None:
+            raise self.refusal
+        session_id = self.held.setdefault(request.run_id, ids.new("bs"))
+        return bs.AcquireSessionResponse(session=bs.Session(browser_session_id=session_id))
+
+    async def ReleaseSession(self, request: Any, _context: Any) -> Any:
+        self.calls.append("release")
+        if self.release_refusal is not None:
+            raise self.release_refusal
+        self.held.pop(request.run_id, None)
+        return bs.ReleaseSessionResponse()
+
+
+class Totp(totp_pb2_grpc.TotpServiceServicer):
+    """Counts cancelled challenges."""
+
+    async def CancelChallenges(self, _request: Any, _context: Any) -> Any:
+        return totp_pb2.CancelChallengesResponse()
+
+
+class Upstreams:
+    """All three, with their addresses."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.workflow = Workflow(redis)
+        self.browser = Browser()
+        self.totp = Totp()
+        self.peers: dict[str, str] = {}
+
+
+@asynccontextmanager
+async def upstreams(redis_url: str) -> AsyncIterator[Upstreams]:
+    """Serves the stand-ins inside the block."""
+    redis = Redis.from_url(redis_url)
+    made = Upstreams(redis)
+    async with AsyncExitStack() as stack:
+        for name, servicer in (
+            ("workflow", made.workflow),
+            ("browser_session", made.browser),
+            ("totp", made.totp),
+        ):
+            made.peers[name] = await stack.enter_async_context(fake(name, servicer))
+        yield made
+    await redis.aclose()

