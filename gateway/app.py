@@ -210,6 +210,10 @@ async def _open_http(
     opening = asyncio.create_task(server.open.wait())
     await asyncio.wait({opening, serving}, return_when="FIRST_COMPLETED")
     opening.cancel()
+    if serving.done():
+        # It ended before it was open: raise what it died of, so that the process ends as well.
+        await serving
+        raise RuntimeError(f"the REST door at {settings.http_listen} did not open")
 
     async def stop() -> None:
         pages.draining = True

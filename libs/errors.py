@@ -9,7 +9,7 @@ INTERNAL with an error id and no text.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -216,7 +216,7 @@ def from_status(status: status_pb2.Status) -> PodiumError:
 
 def from_rpc(error: grpc.RpcError) -> PodiumError:
     """What a failed call raises on the caller's side."""
-    trailers = error.trailing_metadata() or ()  # type: ignore[attr-defined]
+    trailers: Any = error.trailing_metadata() or ()  # type: ignore[attr-defined]
     for key, value in trailers:
         if key == DETAILS_KEY:
             return from_status(status_pb2.Status.FromString(value))

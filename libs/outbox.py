@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from google.protobuf import struct_pb2, timestamp_pb2
 
-from libs import context, db, ids, telemetry
+from libs import context, db, ids, telemetry, wire
 from libs.clock import Clock
 from libs.events.bus import Bus, BusUnavailable
+from libs.stopping import together
 from podium.common.v1 import event_pb2
 
 outbox = sa.Table(
@@ -59,25 +59,13 @@ def add(
         task_id=present.task_id if task_id is None else task_id,
         request_id=present.request_id,
         traceparent=telemetry.traceparent(),
-        occurred_at=_timestamp(tx.now),
-        data=_struct(data),
+        occurred_at=wire.timestamp(tx.now),
+        data=wire.struct(data),
     )
     row = {"event_id": event.event_id, "event": event.SerializeToString(), "created_at": tx.now}
     tx.execute(sa.insert(outbox).values(**row))
     tx.outgoing.append(event)
     return event.event_id
-
-
-def _timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
-
-
-def _struct(data: dict[str, Any]) -> struct_pb2.Struct:
-    packed = struct_pb2.Struct()
-    packed.update(data)
-    return packed
 
 
 @dataclass
@@ -105,10 +93,7 @@ class Relay:
 
     async def run(self) -> None:
         """Publishes, marks and sweeps until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._publish_loop())
-            group.create_task(self._mark_loop())
-            group.create_task(self._sweep_loop())
+        await together(self._publish_loop(), self._mark_loop(), self._sweep_loop())
 
     async def flush(self) -> None:
         """Publishes and marks what is in hand, for a drain; what is left is swept later."""

@@ -19,7 +19,7 @@ from libs.clock import Clock
 from libs.db import Database, Tx
 from libs.lease import Work
 from libs.signals import Signals
-from libs.stopping import stop
+from libs.stopping import stop, together
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +71,7 @@ class Worker:
     async def run(self) -> None:
         """Claims and performs until cancelled."""
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._claim_loop(), name=f"{self.name}-claim")
-                group.create_task(self._renew_loop(), name=f"{self.name}-renew")
+            await together(self._claim_loop(), self._renew_loop())
         finally:
             await self.drain()
 

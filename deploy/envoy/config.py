@@ -126,6 +126,18 @@ def _strip(prefix: str) -> dict:
     return {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}}
 
 
+# What Envoy may answer on its own, in the words of gRPC; 0 stands for every other status.
+PROBLEM_CODES = {
+    408: "DEADLINE_EXCEEDED",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    431: "INVALID_ARGUMENT",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+    0: "INTERNAL",
+}
+
+
 def _problem_replies() -> dict:
     """What Envoy itself answers to REST looks like the gateway's JSON problem."""
     not_grpc = {
@@ -138,16 +150,35 @@ def _problem_replies() -> dict:
             }
         }
     }
+    return {"mappers": [_problem(not_grpc, status) for status in PROBLEM_CODES]}
+
+
+def _problem(not_grpc: dict, status: int) -> dict:
+    """One status' body; the last mapper, for status 0, takes whatever is left."""
+    exactly = {
+        "status_code_filter": {
+            "comparison": {
+                "op": "EQ" if status else "GE",
+                "value": {"default_value": status, "runtime_key": f"podium.problem.{status}"},
+            }
+        }
+    }
     body = {
         "type": "about:blank",
         "title": "The edge could not pass the request on",
         "status": "%RESPONSE_CODE%",
+        "code": PROBLEM_CODES[status],
         "reason": "EDGE_%RESPONSE_CODE%",
         "detail": "%LOCAL_REPLY_BODY%",
         "request_id": "%REQ(X-REQUEST-ID)%",
     }
-    reply = {"json_format": body, "content_type": "application/problem+json"}
-    return {"mappers": [{"filter": not_grpc, "body_format_override": reply}]}
+    return {
+        "filter": {"and_filter": {"filters": [not_grpc, exactly]}},
+        "body_format_override": {
+            "json_format": body,
+            "content_type": "application/problem+json",
+        },
+    }
 
 
 def _overload_manager() -> dict:

@@ -11,8 +11,9 @@ from google.protobuf.message import Message
 
 from gateway import catalog
 from gateway.cli.commands import Command, terminal
-from gateway.cli.terminal import Terminal, as_dict
+from gateway.cli.terminal import Terminal
 from libs import errors
+from libs.wire import as_dict
 
 
 @click.command(cls=Command)

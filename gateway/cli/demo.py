@@ -18,9 +18,10 @@ from gateway.cli import hints, mesh, runs, watching
 from gateway.cli.commands import Command, terminal
 from gateway.cli.exits import RUN_NOT_COMPLETED, Ended
 from gateway.cli.sessions import save
-from gateway.cli.terminal import Terminal, as_dict
+from gateway.cli.terminal import Terminal
 from gateway.cli.workflows import apply_source
 from libs import errors
+from libs.wire import as_dict
 from podium.run.v1 import run_pb2
 from podium.totp.v1 import totp_pb2
 from podium.webhook.v1 import webhook_pb2

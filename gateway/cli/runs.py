@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from google.protobuf import duration_pb2
 
 from gateway.cli import parameters, spans, tracing, watching
 from gateway.cli.commands import Command, Group, limit_option, terminal
 from gateway.cli.exits import OK, RUN_NOT_COMPLETED, Ended
-from gateway.cli.terminal import Terminal, as_dict, words
+from gateway.cli.terminal import Terminal, words
 from gateway.cli.workflows import apply_file, document_file
+from libs.wire import as_dict, duration
 from podium.browser_session.v1 import browser_session_pb2
 from podium.run.v1 import run_pb2
 from podium.workflow.v1 import workflow_pb2
@@ -88,7 +88,7 @@ def _request(
         labels=parameters.labels(options["labels"]),
     )
     if options["timeout"]:
-        request.timeout.FromMilliseconds(int(options["timeout"] * 1000))
+        request.timeout.CopyFrom(duration(options["timeout"]))
     schema = None
     if goal:
         request.task.goal = goal
@@ -223,9 +223,7 @@ def wait(term: Terminal, run_id: str, timeout: float) -> None:
     deadline = term.clock.monotonic() + timeout
     while True:
         left = max(0.0, min(300.0, deadline - term.clock.monotonic()))
-        longest = duration_pb2.Duration()
-        longest.FromMilliseconds(int(left * 1000))
-        request = run_pb2.WaitRunRequest(run_id=run_id, timeout=longest)
+        request = run_pb2.WaitRunRequest(run_id=run_id, timeout=duration(left))
         answer = term.edge.ask(term.edge.run.WaitRun, request, timeout_s=left + 10)
         if answer.done or left <= 0:
             break

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from gateway.cli.commands import Group, limit_option, terminal
-from gateway.cli.terminal import Terminal, as_dict
+from gateway.cli.terminal import Terminal
 from libs import ids
+from libs.wire import as_dict
 from podium.browser_session.v1 import browser_session_pb2 as pb
 
 FIELDS = (

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +19,7 @@ from rich.table import Table
 from deploy import local
 from gateway.cli.edge import Edge
 from libs.clock import Clock
+from libs.wire import as_dict
 
 Column = tuple[str, str]  # heading, field path such as "failure.reason"
 
@@ -118,22 +118,6 @@ class Terminal:
         """Close what was opened."""
         if "edge" in self.__dict__:
             self.edge.close()
-
-
-def as_dict(message: Message) -> dict[str, Any]:
-    """A message as JSON-ready data, with the names of the proto."""
-    return _whole(MessageToDict(message, preserving_proto_field_name=True))
-
-
-def _whole(value: Any) -> Any:
-    """A Struct knows only floats; what was written as 3 is shown as 3, not 3.0."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return value
 
 
 def at(values: dict[str, Any], path: str) -> str:

@@ -10,8 +10,9 @@ import click
 
 from gateway.cli.exits import INTERRUPTED, Ended
 from gateway.cli.progress import Happening, Line, Progress
-from gateway.cli.terminal import Terminal, as_dict
+from gateway.cli.terminal import Terminal
 from libs import errors
+from libs.wire import as_dict
 from podium.run.v1 import run_pb2
 
 PATIENCE_S = 60.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from gateway.cli.commands import Group, limit_option, terminal
-from gateway.cli.terminal import Terminal, as_dict
+from gateway.cli.terminal import Terminal
+from libs.wire import as_dict
 from podium.webhook.v1 import webhook_pb2 as pb
 
 FIELDS = (

@@ -9,8 +9,9 @@ import click
 import yaml
 
 from gateway.cli.commands import Group, limit_option, terminal
-from gateway.cli.terminal import Terminal, as_dict
+from gateway.cli.terminal import Terminal
 from libs import errors
+from libs.wire import as_dict
 from podium.workflow.v1 import workflow_pb2
 
 FIELDS = (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import sqlalchemy as sa
+from sqlalchemy import exc
 
 from libs import errors
 from libs.clock import Clock
@@ -49,9 +49,9 @@ class Database:
 
 def outage(error: BaseException) -> BaseException:
     """An error of the store's own is an outage; a constraint or a word is the unit's business."""
-    if isinstance(error, sa.exc.IntegrityError) or not isinstance(error, sa.exc.DBAPIError):
+    if isinstance(error, exc.IntegrityError) or not isinstance(error, exc.DBAPIError):
         return error
-    if isinstance(error, sa.exc.ProgrammingError):
+    if isinstance(error, exc.ProgrammingError):
         return error
     log.warning("database does not answer: %s", error.orig)
     return errors.Unavailable(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -51,7 +52,7 @@ class PostgresDatabase(Database):
         try:
             async with self._engine.begin() as connection:
                 tx, result = await connection.run_sync(self._carry_out, unit)
-        except (sa.exc.DBAPIError, OSError) as error:
+        except (exc.DBAPIError, OSError) as error:
             raise outage(error) from error
         self.counters.commits += 1
         self.counters.units += 1
@@ -64,7 +65,7 @@ class PostgresDatabase(Database):
         try:
             async with self._engine.connect() as connection:
                 _tx, result = await connection.run_sync(self._carry_out, query)
-        except (sa.exc.DBAPIError, OSError) as error:
+        except (exc.DBAPIError, OSError) as error:
             raise outage(error) from error
         return result
 

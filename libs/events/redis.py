@@ -19,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 from libs import context, telemetry
 from libs.clock import Clock
 from libs.events.bus import BusUnavailable, Subscription
+from libs.stopping import together
 from podium.common.v1 import event_pb2
 
 PREFIX = "podium:events:"
@@ -62,8 +63,7 @@ class RedisBus:
     ) -> None:
         """Reads new events and takes over those of dead consumers, until cancelled."""
         reader = _Reader(self._redis, self._clock, group, consumer, subscriptions)
-        # Not a TaskGroup: that passes only the first of several cancellations on (libs.stopping).
-        await asyncio.gather(reader.read_loop(), reader.claim_loop())
+        await together(reader.read_loop(), reader.claim_loop())
 
 
 class _Reader:
@@ -124,11 +124,11 @@ class _Reader:
                     raise
 
     async def _claim(self, stream: str) -> None:
-        pending = await self._redis.xpending_range(
+        pending: Any = await self._redis.xpending_range(
             stream, self._group, "-", "+", BATCH, idle=CLAIM_IDLE_MS
         )
         for entry in pending:
-            taken = await self._redis.xclaim(
+            taken: Any = await self._redis.xclaim(
                 stream, self._group, self._consumer, CLAIM_IDLE_MS, [entry["message_id"]]
             )
             if taken and entry["times_delivered"] >= MOST_DELIVERIES:
@@ -139,7 +139,7 @@ class _Reader:
     async def _bury(self, stream: str | bytes, message: tuple[bytes, dict[bytes, bytes]]) -> None:
         message_id, fields = message
         async with self._redis.pipeline(transaction=True) as pipeline:
-            letter = {**fields, b"stream": stream, b"group": self._group}
+            letter: dict[Any, Any] = {**fields, b"stream": stream, b"group": self._group}
             pipeline.xadd(DEAD_LETTERS, letter, maxlen=LONGEST_STREAM, approximate=True)
             pipeline.xack(stream, self._group, message_id)
             await pipeline.execute()
@@ -160,9 +160,10 @@ class _Reader:
         ids = {event.event_id: message_id for message_id, event in lane}
         for subscription in self._subscriptions:
             wanted = [event for _, event in lane if subscription.wants(event)]
-            for together in [wanted] if subscription.handle_batch else [[e] for e in wanted]:
-                if together and not await self._handle(subscription, together):
-                    for event in together:
+            batches = [wanted] if subscription.handle_batch else [[event] for event in wanted]
+            for batch in filter(None, batches):
+                if not await self._handle(subscription, batch):
+                    for event in batch:
                         ids.pop(event.event_id, None)
         return list(ids.values())
 

@@ -59,7 +59,8 @@ async def failure(call: Call) -> AsyncIterator[None]:
 
 
 async def _abort(call: Call, error: errors.PodiumError) -> None:
-    await call.grpc_context.abort_with_status(rpc_status.to_status(errors.to_status(error)))
+    status = rpc_status.to_status(errors.to_status(error))
+    await call.grpc_context.abort_with_status(status)  # type: ignore[attr-defined]
 
 
 def _bug(call: Call, error: Exception) -> errors.Internal:
@@ -140,7 +141,7 @@ class ServerChain(grpc.aio.ServerInterceptor):
         rpc = policy.rpcs().get(details.method)
         if handler is None or rpc is None:
             return handler
-        metadata = dict(details.invocation_metadata or ())
+        metadata: dict[str, Any] = dict(details.invocation_metadata or ())
         if rpc.streaming:
             return grpc.unary_stream_rpc_method_handler(
                 self._stream(handler.unary_stream, rpc, metadata),

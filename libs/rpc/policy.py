@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from google.api import annotations_pb2
 from google.protobuf import descriptor
@@ -55,8 +56,9 @@ def rpcs() -> dict[str, Rpc]:
 
 
 def _read(service: str, method: descriptor.MethodDescriptor) -> Rpc:
-    options = method.GetOptions()
-    call = options.Extensions[call_pb2.call]
+    # The generated types do not know which message an option holds.
+    options: Any = method.GetOptions()
+    call: call_pb2.CallPolicy = options.Extensions[call_pb2.call]
     return Rpc(
         path=f"/{method.containing_service.full_name}/{method.name}",
         service=service,

@@ -137,7 +137,7 @@ async def _start_server(service: Any, settings: Settings) -> tuple[grpc.aio.Serv
     described = policy.service_descriptor(settings.service)
     module = importlib.import_module(f"podium.{settings.service}.v1.{settings.service}_pb2_grpc")
     getattr(module, f"add_{described.name}Servicer_to_server")(service, server)
-    status = health.aio.HealthServicer()
+    status = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection([described.full_name, reflection.SERVICE_NAME], server)
     if settings.listen.startswith("unix:"):

@@ -10,11 +10,12 @@ import grpc
 from google.api import httpbody_pb2
 
 from libs import context as contexts
-from libs import errors, ids
+from libs import errors, ids, pages
 from libs.clock import Clock
 from libs.db import Database, Tx
 from libs.events.bus import Subscription
 from libs.rpc.mesh import Mesh
+from libs.wire import span
 from podium.browser_session.v1 import browser_session_pb2 as pb
 from podium.browser_session.v1 import browser_session_pb2_grpc as pb_grpc
 from services.browser_session import capture, leases, store, wire
@@ -85,19 +86,15 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         self, request: pb.ListSessionsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListSessionsResponse:
         organization = contexts.organization()
-        states, size = wire.states(request.states), wire.page_size(request.page_size)
+        states, size = wire.states(request.states), pages.size(request.page_size)
         before = wire.page_start(request.page_token)
         rows = await self._db.read(
             lambda tx: store.sessions.page(tx, organization, states, before, size + 1)
         )
-        shown = rows[:size]
-        more = len(rows) > size
-        return pb.ListSessionsResponse(
-            sessions=map(wire.session, shown),
-            next_page_token=wire.page_token(shown[-1].created_at, shown[-1].session_id)
-            if more
-            else "",
+        shown, more = pages.cut(
+            rows, size, lambda one: (one.created_at.isoformat(), one.session_id)
         )
+        return pb.ListSessionsResponse(sessions=map(wire.session, shown), next_page_token=more)
 
     async def CloseSession(
         self, request: pb.CloseSessionRequest, context: grpc.aio.ServicerContext
@@ -123,6 +120,8 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         self, request: pb.ReleaseSessionRequest, context: grpc.aio.ServicerContext
     ) -> pb.ReleaseSessionResponse:
         run_id = ids.check("run_id", "run", request.run_id)
+        if not request.browser_session_id:
+            return await self._release_all(run_id)
         row = await self._session(request.browser_session_id)
 
         def unit(tx: Tx) -> bool:
@@ -132,6 +131,13 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         if await self._db.write(unit):
             await self._pool.await_cleared(row.session_id)
         return pb.ReleaseSessionResponse(session=wire.session(await self._session(row.session_id)))
+
+    async def _release_all(self, run_id: str) -> pb.ReleaseSessionResponse:
+        organization_id = contexts.organization()
+        ended = await self._db.write(lambda tx: leases.release_all(tx, organization_id, run_id))
+        for session_id in ended:
+            await self._pool.await_cleared(session_id)
+        return pb.ReleaseSessionResponse()
 
     async def AttachSession(
         self, request: pb.AttachSessionRequest, context: grpc.aio.ServicerContext
@@ -164,7 +170,7 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         row = await self._session(request.browser_session_id)
         wait_s = DEFAULT_WAIT_S
         if request.HasField("wait"):
-            wait_s = wire.span("wait", request.wait).total_seconds()
+            wait_s = span("wait", request.wait).total_seconds()
         if wait_s < 0:
             raise errors.Invalid("wait", "must not be negative")
         if request.after_artifact_id:
@@ -177,7 +183,7 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
     async def ListArtifacts(
         self, request: pb.ListArtifactsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListArtifactsResponse:
-        organization, size = contexts.organization(), wire.page_size(request.page_size)
+        organization, size = contexts.organization(), pages.size(request.page_size)
         run_id, session_id = request.run_id, request.browser_session_id
         if run_id:
             ids.check("run_id", "run", run_id)
@@ -187,14 +193,10 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         rows = await self._db.read(
             lambda tx: store.artifacts.page(tx, organization, run_id, session_id, before, size + 1)
         )
-        shown = rows[:size]
-        more = len(rows) > size
-        return pb.ListArtifactsResponse(
-            artifacts=map(wire.artifact, shown),
-            next_page_token=wire.page_token(shown[-1].created_at, shown[-1].artifact_id)
-            if more
-            else "",
+        shown, more = pages.cut(
+            rows, size, lambda one: (one.created_at.isoformat(), one.artifact_id)
         )
+        return pb.ListArtifactsResponse(artifacts=map(wire.artifact, shown), next_page_token=more)
 
     async def GetArtifact(
         self, request: pb.GetArtifactRequest, context: grpc.aio.ServicerContext

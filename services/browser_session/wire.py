@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from libs import errors
+from libs import errors, pages
+from libs.wire import span, timestamp
 from podium.browser_session.v1 import browser_session_pb2 as pb
 from services.browser_session.domain import (
     Artifact,
@@ -20,8 +16,6 @@ from services.browser_session.domain import (
     checked_options,
 )
 
-DEFAULT_PAGE = 50
-LARGEST_PAGE = 200
 STATES = {
     State.QUEUED: pb.SESSION_STATE_QUEUED,
     State.PROVISIONING: pb.SESSION_STATE_PROVISIONING,
@@ -43,9 +37,9 @@ def session(stored: Session) -> pb.Session:
         run_id=stored.run_id,
         options=_options(stored.options),
         warnings=stored.warnings,
-        create_time=_time(stored.created_at),
-        ready_time=_time(stored.ready_at),
-        end_time=_time(stored.ended_at),
+        create_time=timestamp(stored.created_at),
+        ready_time=timestamp(stored.ready_at),
+        end_time=timestamp(stored.ended_at),
     )
 
 
@@ -60,7 +54,7 @@ def artifact(stored: Artifact) -> pb.Artifact:
         sha256=stored.sha256,
         browser_session_id=stored.session_id,
         run_id=stored.run_id,
-        create_time=_time(stored.created_at),
+        create_time=timestamp(stored.created_at),
     )
 
 
@@ -77,14 +71,6 @@ def options(asked: pb.SessionOptions) -> tuple[Options, list[str]]:
     )
 
 
-def span(field: str, duration: Duration) -> timedelta:
-    """A duration as the domain knows it; raises Invalid for one that no clock can hold."""
-    try:
-        return duration.ToTimedelta()
-    except (ValueError, OverflowError) as reason:
-        raise errors.Invalid(field, "is not a duration") from reason
-
-
 def states(numbers: Iterable[int]) -> list[State]:
     """The states asked for."""
     found = [STATES_BY_NUMBER.get(number) for number in numbers]
@@ -93,28 +79,15 @@ def states(numbers: Iterable[int]) -> list[State]:
     return [state for state in found if state is not None]
 
 
-def page_size(asked: int) -> int:
-    """How many to answer."""
-    if asked < 0:
-        raise errors.Invalid("page_size", "must not be negative")
-    return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
-
-
-def page_token(last_at: datetime, last_id: str) -> str:
-    """Where the next page begins: behind this one."""
-    text = f"{last_at.timestamp():.6f} {last_id}"
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def page_start(token: str) -> tuple[datetime, str] | None:
-    """What `page_token` said."""
-    if not token:
+def page_start(page_token: str) -> tuple[datetime, str] | None:
+    """When the last thing of the page before was made, and its id."""
+    found = pages.position(page_token, 2)
+    if found is None:
         return None
     try:
-        at, _, last_id = base64.urlsafe_b64decode(token).decode().partition(" ")
-        return datetime.fromtimestamp(float(at), UTC), last_id
-    except (binascii.Error, ValueError, OverflowError) as reason:
-        raise errors.Invalid("page_token", "is not a token of an earlier page") from reason
+        return datetime.fromisoformat(found[0]).astimezone(UTC), found[1]
+    except (ValueError, OverflowError):
+        raise errors.Invalid("page_token", "is not a token of this list") from None
 
 
 def _options(stored: Options) -> pb.SessionOptions:
@@ -126,11 +99,3 @@ def _options(stored: Options) -> pb.SessionOptions:
     message.max_life.FromTimedelta(stored.max_life)
     message.idle_timeout.FromTimedelta(stored.idle_timeout)
     return message
-
-
-def _time(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from libs import context, db, errors, history, lease, pages
 from services.run.domain import (
@@ -99,7 +100,7 @@ def insert(tx: db.Tx, run: Run, idempotency_key: str, request_hash: str) -> None
     row |= {"idempotency_key": idempotency_key or None, "request_hash": request_hash}
     try:
         tx.execute(sa.insert(runs).values(**row))
-    except sa.exc.IntegrityError:
+    except exc.IntegrityError:
         raise errors.Conflict("the key is taken", reason="DUPLICATE_KEY") from None
     for position, step in enumerate(run.steps):
         tx.execute(

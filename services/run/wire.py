@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
-
 from libs import errors, history
+from libs.wire import as_dict, plain, seconds, struct, timestamp
 from podium.browser_session.v1 import browser_session_pb2
 from podium.common.v1 import failure_pb2
 from podium.run.v1 import run_pb2
@@ -35,7 +34,7 @@ def run(found: Run) -> run_pb2.Run:
     """A run as clients see it."""
     message = run_pb2.Run(
         run_id=found.run_id,
-        state=_state(found.state),
+        state=f"RUN_STATE_{found.state.upper()}",
         workflow_id=found.workflow_id,
         workflow_version=found.workflow_version,
         workflow_run_id=found.workflow_run_id,
@@ -78,15 +77,11 @@ def failure(found: Failure) -> failure_pb2.Failure:
 def _step(step: Step) -> run_pb2.SagaStep:
     return run_pb2.SagaStep(
         name=step.name,
-        state=run_pb2.SagaStepState.Value("SAGA_STEP_STATE_" + step.state.upper()),
+        state=f"SAGA_STEP_STATE_{step.state.upper()}",
         start_time=timestamp(step.started_at),
         end_time=timestamp(step.ended_at),
         message=step.message,
     )
-
-
-def _state(state: RunState) -> run_pb2.RunState:
-    return run_pb2.RunState.Value("RUN_STATE_" + state.upper())
 
 
 def states(wanted: Any) -> list[RunState]:
@@ -95,43 +90,6 @@ def states(wanted: Any) -> list[RunState]:
     if "RUN_STATE_UNSPECIFIED" in names:
         raise errors.Invalid("states", "RUN_STATE_UNSPECIFIED is not a state to look for")
     return [RunState(name.removeprefix("RUN_STATE_").lower()) for name in names]
-
-
-def struct(data: dict[str, Any]) -> struct_pb2.Struct:
-    """A dict as a Struct."""
-    message = struct_pb2.Struct()
-    message.update(data)
-    return message
-
-
-def plain(message: Any) -> Any:
-    """A Struct as a dict with whole numbers as ints."""
-    return _whole(json_format.MessageToDict(message))
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
-    """A moment; unset when there is none."""
-    if moment is None:
-        return None
-    message = timestamp_pb2.Timestamp()
-    message.FromDatetime(moment)
-    return message
-
-
-def seconds(field: str, value: duration_pb2.Duration, *, most: float) -> float:
-    """A duration that must be positive and at most `most` seconds."""
-    length = value.ToTimedelta().total_seconds()
-    if not 0 < length <= most:
-        raise errors.Invalid(field, f"must be more than 0 and at most {most:g} seconds")
-    return length
 
 
 def checked(request: run_pb2.CreateRunRequest) -> None:
@@ -196,11 +154,10 @@ def workflow_run_order(
 
 
 def _document_of(task: run_pb2.TaskSpec) -> dict[str, Any]:
-    params = json_format.MessageToDict(task, preserving_proto_field_name=True)
     return {
         "name": "task",
         "title": (task.goal or task.url or "task")[:200],
-        "blocks": [{"label": "task", "kind": "task", "params": _whole(params)}],
+        "blocks": [{"label": "task", "kind": "task", "params": as_dict(task)}],
         "output": {"result": "{{ blocks.task.output }}"},
     }
 
@@ -213,7 +170,7 @@ def outcome(found: workflow_pb2.WorkflowRun) -> Outcome | None:
     result = {
         "state": name.lower(),
         "output": plain(found.output),
-        "failure": json_format.MessageToDict(found.failure, preserving_proto_field_name=True),
+        "failure": as_dict(found.failure),
     }
     return outcome_of_workflow(result)
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from libs import context as contexts
-from libs import errors, ids, telemetry
+from libs import errors, ids, pages, telemetry
 from libs.rpc.mesh import Mesh
 from libs.secrets import Secret
 from libs.worker import Worker
@@ -128,15 +128,15 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
         return pb.GetTaskResponse(task=wire.task(task, records))
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Any) -> pb.ListTasksResponse:
-        organization_id, size = contexts.organization(), wire.page_size(request.page_size)
-        before = wire.page_start(request.page_token)
+        organization_id, size = contexts.organization(), pages.size(request.page_size)
+        before = pages.after(request.page_token)
         if request.run_id:
             ids.check("run_id", "run", request.run_id)
         found = await self._db.read(
             lambda tx: store.page(tx, organization_id, request.run_id, before, size + 1)
         )
-        token = found[size - 1].task_id if len(found) > size else ""
-        return pb.ListTasksResponse(tasks=map(wire.task, found[:size]), next_page_token=token)
+        shown, more = pages.cut(found, size, lambda one: (one.task_id,))
+        return pb.ListTasksResponse(tasks=map(wire.task, shown), next_page_token=more)
 
     async def ListActionKinds(
         self, request: pb.ListActionKindsRequest, context: Any

@@ -268,7 +268,14 @@ def _announce(tx: Tx, task: Task, outcome: Outcome) -> None:
     data = {"state": str(outcome.state), "block_path": task.block_path}
     if outcome.failing is not None:
         data |= {"reason": outcome.failing.reason, "message": outcome.failing.message}
-    tx.publish("task.finished", data, **_belongs(task))
+    tx.publish(
+        "task.finished",
+        data,
+        organization_id=task.organization_id,
+        run_id=task.run_id,
+        workflow_run_id=task.workflow_run_id,
+        task_id=task.task_id,
+    )
     tx.notify(follow_topic(task.task_id))
 
 
@@ -291,24 +298,6 @@ def _save_action(tx: Tx, task: Task, record: ActionRecord) -> None:
         key = {"task_id": task.task_id, "number": record.number}
         organization = {"organization_id": task.organization_id}
         tx.execute(sa.insert(actions).values(**key, **organization, **values))
-    if record.is_over:
-        data = {
-            "number": record.number,
-            "kind": record.kind,
-            "succeeded": record.state is ActionState.COMPLETED,
-            "duration_ms": record.duration_ms,
-            "block_path": task.block_path,
-        }
-        tx.publish("action.finished", data, **_belongs(task))
-
-
-def _belongs(task: Task) -> dict[str, str]:
-    return {
-        "organization_id": task.organization_id,
-        "run_id": task.run_id,
-        "workflow_run_id": task.workflow_run_id,
-        "task_id": task.task_id,
-    }
 
 
 def _spec(raw: dict[str, Any]) -> Spec:

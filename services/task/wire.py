@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
 from typing import Any
 
 import orjson
-from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
+from google.protobuf import struct_pb2
 
 from libs import errors, ids
+from libs.wire import duration, plain, seconds, struct, timestamp, value
 from podium.browser_session.v1 import browser_session_pb2 as session_pb
 from podium.common.v1 import failure_pb2
 from podium.task.v1 import task_pb2 as pb
@@ -23,12 +23,9 @@ from services.task.domain import (
     LoginSpec,
     Spec,
     Task,
-    TaskState,
 )
 from services.task.ports import Artifact
 
-DEFAULT_PAGE = 50
-LARGEST_PAGE = 200
 DEFAULT_STEPS = 25
 MOST_STEPS = 200
 DEFAULT_TIMEOUT_S = 300.0
@@ -126,10 +123,11 @@ def _extraction(raw: pb.TaskSpec, wrong: list[tuple[str, str]]) -> ExtractionSpe
 def _timeout_s(raw: pb.TaskSpec, wrong: list[tuple[str, str]]) -> float:
     if not raw.HasField("timeout"):
         return DEFAULT_TIMEOUT_S
-    seconds = raw.timeout.ToMilliseconds() / 1000
-    if not 0 < seconds <= LONGEST_TIMEOUT_S:
-        wrong.append(("spec.timeout", f"must be more than 0 and at most {LONGEST_TIMEOUT_S:g} s"))
-    return seconds
+    try:
+        return seconds("spec.timeout", raw.timeout, most=LONGEST_TIMEOUT_S)
+    except errors.Invalid as error:
+        wrong += error.violations
+        return DEFAULT_TIMEOUT_S
 
 
 def task(found: Task, records: list[ActionRecord] | None = None) -> pb.Task:
@@ -139,16 +137,16 @@ def task(found: Task, records: list[ActionRecord] | None = None) -> pb.Task:
         run_id=found.run_id,
         workflow_run_id=found.workflow_run_id,
         block_path=found.block_path,
-        state=_state(found.state),
+        state=f"TASK_STATE_{found.state.name}",
         spec=_spec(found.spec),
         browser_session_id=found.browser_session_id,
         actions=[action(record) for record in records or []],
         output=_value(found.output),
         artifacts=[pb.TaskArtifact(**kept) for kept in found.artifacts],
         failure=failure(found.failing, found.block_path),
-        create_time=_time(found.created_at),
-        start_time=_time(found.started_at),
-        end_time=_time(found.ended_at),
+        create_time=timestamp(found.created_at),
+        start_time=timestamp(found.started_at),
+        end_time=timestamp(found.ended_at),
     )
 
 
@@ -157,11 +155,11 @@ def action(record: ActionRecord) -> pb.Action:
     message = pb.Action(
         number=record.number,
         kind=record.kind,
-        params=_struct(record.params),
+        params=struct(record.params),
         planner=record.planner,
         output=_value(record.output),
         failure=failure(record.failing),
-        start_time=_time(record.started_at),
+        start_time=timestamp(record.started_at),
         duration_ms=record.duration_ms,
     )
     if record.is_over:
@@ -188,22 +186,10 @@ def action_kinds() -> list[pb.ActionKind]:
         pb.ActionKind(
             kind=kind,
             summary=known.summary,
-            schema=_struct(known.shape.model_json_schema(by_alias=True)),
+            schema=struct(known.shape.model_json_schema(by_alias=True)),
         )
         for kind, known in sorted(actions.ACTIONS.items())
     ]
-
-
-def page_size(asked: int) -> int:
-    """How many to answer."""
-    if asked < 0:
-        raise errors.Invalid("page_size", "must not be negative")
-    return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
-
-
-def page_start(token: str) -> str:
-    """Where a page begins: before this task."""
-    return ids.check("page_token", "task", token) if token else ""
 
 
 def attach(browser_session_id: str, run_id: str) -> session_pb.AttachSessionRequest:
@@ -230,7 +216,7 @@ def await_download(
 ) -> session_pb.AwaitDownloadRequest:
     """Asks browser_session for the next download."""
     return session_pb.AwaitDownloadRequest(
-        browser_session_id=browser_session_id, after_artifact_id=after, wait=_span(wait_s)
+        browser_session_id=browser_session_id, after_artifact_id=after, wait=duration(wait_s)
     )
 
 
@@ -252,36 +238,23 @@ def open_challenge(
         request_id=request_id,
         credential_id=credential_id,
         identifier=identifier,
-        timeout=_span(timeout_s),
+        timeout=duration(timeout_s),
     )
 
 
 def claim_code(challenge_id: str, wait_s: float) -> totp_pb2.ClaimCodeRequest:
     """Asks totp for the code."""
-    return totp_pb2.ClaimCodeRequest(challenge_id=challenge_id, wait=_span(wait_s))
-
-
-def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """A Struct as JSON; its numbers are floats, and whole ones become integers again."""
-    return _whole(json_format.MessageToDict(struct))
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
+    return totp_pb2.ClaimCodeRequest(challenge_id=challenge_id, wait=duration(wait_s))
 
 
 def _spec(spec: Spec) -> pb.TaskSpec:
     message = pb.TaskSpec(
         url=spec.url,
         goal=spec.goal,
-        actions=[_struct(raw) for raw in spec.actions],
+        actions=[struct(raw) for raw in spec.actions],
         credential_id=spec.credential_id,
         max_steps=spec.max_steps,
-        timeout=_span(spec.timeout_s),
+        timeout=duration(spec.timeout_s),
         screenshot_name=spec.screenshot_name,
         screenshot_full_page=spec.screenshot_full_page,
     )
@@ -296,27 +269,5 @@ def _spec(spec: Spec) -> pb.TaskSpec:
     return message
 
 
-def _state(state: TaskState) -> pb.TaskState:
-    return pb.TaskState.Value(f"TASK_STATE_{state.name}")  # type: ignore[return-value]
-
-
-def _struct(value: dict[str, Any]) -> struct_pb2.Struct:
-    return json_format.ParseDict(value, struct_pb2.Struct())
-
-
-def _value(value: Any) -> struct_pb2.Value | None:
-    return None if value is None else json_format.ParseDict(value, struct_pb2.Value())
-
-
-def _time(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
-    if moment is None:
-        return None
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
-
-
-def _span(seconds: float) -> duration_pb2.Duration:
-    span = duration_pb2.Duration()
-    span.FromMilliseconds(round(seconds * 1000))
-    return span
+def _value(data: Any) -> struct_pb2.Value | None:
+    return None if data is None else value(data)

@@ -8,9 +8,9 @@ import re
 
 BLANK = "\x00"
 _CURRENCY = (
-    r"(?:USD|EUR|GBP|INR|CNY|RMB|JPY|KRW|AUD|CAD|CHF|SEK|NOK|DKK|PLN|CZK|HUF|RON|BGN|TRY|RUB|UAH|BRL"
-    r"|MXN|ARS|CLP|COP|PEN|ZAR|NGN|KES|EGP|SAR|AED|ILS|IRR|PKR|BDT|LKR|THB|VND|IDR|MYR|SGD|PHP|HKD"
-    r"|TWD|NZD|Rs|Rp|RM|R\$|US\$|NT\$|S/)"
+    r"(?:USD|EUR|GBP|INR|CNY|RMB|JPY|KRW|AUD|CAD|CHF|SEK|NOK|DKK|PLN|CZK|HUF|RON|BGN|TRY|RUB|UAH"
+    r"|BRL|MXN|ARS|CLP|COP|PEN|ZAR|NGN|KES|EGP|SAR|AED|ILS|IRR|PKR|BDT|LKR|THB|VND|IDR|MYR|SGD|PHP"
+    r"|HKD|TWD|NZD|Rs|Rp|RM|R\$|US\$|NT\$|S/)"
 )
 _MONTH = (
     r"(?:jan|feb|fév|mar|mär|maa|apr|avr|abr|may|mai|mei|maj|jun|juin|jul|juil|aug|août|ago|sep|okt"

@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from libs import context, errors, ids
+from libs import context, errors, ids, pages
 from libs.clock import Clock
 from libs.db import Database, Tx
 from libs.rpc.mesh import Mesh
 from libs.secrets import Secret, Vault
 from libs.signals import Signals
+from libs.wire import span, timestamp
 from podium.totp.v1 import totp_pb2 as pb
 from podium.totp.v1 import totp_pb2_grpc
 from services.totp import domain, matching, message, otp, timers, wire
@@ -84,14 +85,13 @@ class TotpService(totp_pb2_grpc.TotpServiceServicer):
         self, request: pb.ListCredentialsRequest, _context: Any
     ) -> pb.ListCredentialsResponse:
         organization_id = context.organization()
-        size = wire.page_size(request.page_size)
-        after = wire.page_key(request.page_token)
+        size, after = pages.size(request.page_size), pages.after(request.page_token)
         found = await self._db.read(
             lambda tx: credentials.page(tx, organization_id, after, size + 1)
         )
-        more = wire.page_token(found[size - 1].name) if len(found) > size else ""
+        shown, more = pages.cut(found, size, lambda one: (one.name,))
         return pb.ListCredentialsResponse(
-            credentials=[wire.credential(one) for one in found[:size]], next_page_token=more
+            credentials=map(wire.credential, shown), next_page_token=more
         )
 
     async def DeleteCredential(
@@ -178,8 +178,7 @@ class TotpService(totp_pb2_grpc.TotpServiceServicer):
         self, request: pb.ListChallengesRequest, _context: Any
     ) -> pb.ListChallengesResponse:
         organization_id = context.organization()
-        size = wire.page_size(request.page_size)
-        before = wire.page_key(request.page_token)
+        size, before = pages.size(request.page_size), pages.after(request.page_token)
         state = wire.state(request.state)
 
         def query(tx: Tx) -> list[Challenge]:
@@ -187,9 +186,9 @@ class TotpService(totp_pb2_grpc.TotpServiceServicer):
             return [challenge.seen_at(tx.now) for challenge in found]
 
         found = await self._db.read(query)
-        more = wire.page_token(found[size - 1].challenge_id) if len(found) > size else ""
+        shown, more = pages.cut(found, size, lambda one: (one.challenge_id,))
         return pb.ListChallengesResponse(
-            challenges=[wire.challenge(one) for one in found[:size]], next_page_token=more
+            challenges=map(wire.challenge, shown), next_page_token=more
         )
 
     async def OpenChallenge(
@@ -203,7 +202,7 @@ class TotpService(totp_pb2_grpc.TotpServiceServicer):
         wanted = request.HasField("not_before")
         not_before = wire.moment("not_before", request.not_before) if wanted else None
         limited = request.HasField("timeout")
-        timeout = wire.span("timeout", request.timeout) if limited else None
+        timeout = span("timeout", request.timeout) if limited else None
 
         def unit(tx: Tx) -> Challenge:
             if request.request_id:
@@ -221,12 +220,12 @@ class TotpService(totp_pb2_grpc.TotpServiceServicer):
 
     async def ClaimCode(self, request: pb.ClaimCodeRequest, _context: Any) -> pb.ClaimCodeResponse:
         challenge_id = ids.check("challenge_id", "chal", request.challenge_id)
-        wait = wire.span("wait", request.wait) if request.HasField("wait") else None
+        wait = span("wait", request.wait) if request.HasField("wait") else None
         code = await self._claims.claim(
             context.organization(), challenge_id, context.current().run_id, wait
         )
         return pb.ClaimCodeResponse(
-            code=code.value.reveal(), valid_until=wire.time(code.valid_until)
+            code=code.value.reveal(), valid_until=timestamp(code.valid_until)
         )
 
     async def CancelChallenges(

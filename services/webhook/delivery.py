@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import aiohttp
-import sqlalchemy as sa
 
 from libs import context, egress, errors, ids
 from libs.clock import Clock
@@ -64,19 +64,17 @@ class Courier:
             topic=store.DUE,
             table=store.deliveries,
             key_column="delivery_id",
-            due=self.due,
+            due=self._due,
             perform=self.perform,
             concurrency=self._settings.webhook_concurrency,
             ttl_s=self._settings.lease_ttl_s,
             order_by=store.deliveries.c.due_at,
         )
 
-    def due(self, tx: Tx) -> sa.ColumnElement[bool]:
-        """The deliveries that want an attempt now and find a place in their lanes."""
+    def _due(self, tx: Tx) -> Any:
         settings = self._settings
         lanes = Lanes(settings.webhook_endpoint_concurrency, settings.organization_concurrency)
-        chosen = store.choose_due(tx, lanes, settings.webhook_concurrency)
-        return store.deliveries.c.delivery_id.in_(chosen)
+        return store.due(tx, lanes, settings.webhook_concurrency)
 
     async def perform(self, work: Work) -> None:
         """One attempt at one delivery."""

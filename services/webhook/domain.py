@@ -29,7 +29,7 @@ EVENT_TYPES: Mapping[str, tuple[str, ...]] = {
         "alert.raised",
     ),
     "workflow": ("workflow_run.finished", "block.started", "block.finished", "alert.raised"),
-    "task": ("task.finished", "action.finished", "alert.raised"),
+    "task": ("task.finished", "alert.raised"),
     "totp": ("totp.required", "totp.available", "alert.raised"),
     "browser_session": (
         "browser_session.closed",
@@ -72,7 +72,6 @@ class Announcement:
     type: str
     organization_id: str
     run_id: str
-    occurred_at: datetime
     body: str
 
 

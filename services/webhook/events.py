@@ -1,4 +1,4 @@
-"""The door for events: what happened elsewhere becomes deliveries, or takes them back."""
+"""The door for events: what happened elsewhere becomes deliveries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from libs.db import Database, Tx
 from libs.events.bus import Subscription
 from podium.common.v1 import event_pb2
 from services.webhook import domain, store, wire
-
-TAKE_BACK = "run.webhooks_canceled"
 
 
 class Announcer:
@@ -18,12 +16,10 @@ class Announcer:
 
     def subscriptions(self) -> list[Subscription]:
         """The streams of every service whose events an endpoint can ask for."""
-        listening = [
+        return [
             Subscription(stream=stream, types=frozenset(types), handle=self.announce)
             for stream, types in domain.EVENT_TYPES.items()
         ]
-        taking_back = Subscription("run", types=frozenset({TAKE_BACK}), handle=self.take_back)
-        return [*listening, taking_back]
 
     async def announce(self, event: event_pb2.Event) -> None:
         """A delivery for each endpoint of the organisation that wants the event."""
@@ -35,15 +31,5 @@ class Announcer:
         def unit(tx: Tx) -> None:
             if tx.first_time(event.event_id):
                 store.fan_out(tx, announcement)
-
-        await self._database.write(unit)
-
-    async def take_back(self, event: event_pb2.Event) -> None:
-        """Drops what was announced of a run before this event and has not gone out."""
-        run_id, occurred_at = wire.withdrawn_run(event), wire.moment(event.occurred_at)
-
-        def unit(tx: Tx) -> None:
-            if tx.first_time(event.event_id):
-                store.withdraw(tx, event.organization_id, run_id, occurred_at)
 
         await self._database.write(unit)

@@ -80,14 +80,12 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
         self, request: pb.ListEndpointsRequest, context_: Any
     ) -> pb.ListEndpointsResponse:
         organization_id = context.organization()
-        size, before = pages.size(request.page_size), wire.after(request.page_token)
+        size, before = pages.size(request.page_size), pages.after(request.page_token)
         rows = await self._database.read(
             lambda tx: store.list_endpoints(tx, organization_id, before, size + 1)
         )
-        shown, last = store.page_of(rows, size, "endpoint_id")
-        return pb.ListEndpointsResponse(
-            endpoints=[wire.endpoint(row) for row in shown], next_page_token=wire.page_token(last)
-        )
+        shown, more = pages.cut(rows, size, lambda row: (row.endpoint_id,))
+        return pb.ListEndpointsResponse(endpoints=map(wire.endpoint, shown), next_page_token=more)
 
     async def UpdateEndpoint(
         self, request: pb.UpdateEndpointRequest, context_: Any
@@ -155,16 +153,16 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
             ids.check("endpoint_id", "whe", request.endpoint_id)
         if request.run_id:
             ids.check("run_id", "run", request.run_id)
-        filters = (request.endpoint_id, request.run_id, request.state)
+        filters = (request.endpoint_id, request.run_id, str(request.state))
         wanted, size = wire.delivery_filter(request), pages.size(request.page_size)
-        before = wire.after(request.page_token, *filters)
+        before = pages.after(request.page_token, *filters)
 
         def query(tx: Tx) -> pb.ListDeliveriesResponse:
             rows = store.list_deliveries(tx, organization_id, wanted, before, size + 1)
-            shown, last = store.page_of(rows, size, "delivery_id")
+            shown, more = pages.cut(rows, size, lambda row: (row.delivery_id, *filters))
             return pb.ListDeliveriesResponse(
                 deliveries=[wire.delivery(row, tx.now) for row in shown],
-                next_page_token=wire.page_token(last, *filters),
+                next_page_token=more,
             )
 
         return await self._database.read(query)

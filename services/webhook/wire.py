@@ -6,9 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from google.protobuf import json_format, struct_pb2, timestamp_pb2
-
-from libs import errors, pages
+from libs import errors
+from libs.wire import plain, struct, timestamp
 from podium.common.v1 import event_pb2
 from podium.webhook.v1 import webhook_pb2 as pb
 from services.webhook.domain import TEST_EVENT, Announcement, State
@@ -23,19 +22,6 @@ _STATES = {
 _STATES_READ = {number: state for state, number in _STATES.items()}
 
 
-def moment(stamp: timestamp_pb2.Timestamp) -> datetime:
-    """An aware time."""
-    return stamp.ToDatetime(tzinfo=UTC)
-
-
-def _stamp(at: datetime | None) -> timestamp_pb2.Timestamp | None:
-    if at is None:
-        return None
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
-
-
 # What is announced
 
 
@@ -46,21 +32,16 @@ def announcement(event: event_pb2.Event) -> Announcement:
         "workflow_run_id": event.workflow_run_id,
         "task_id": event.task_id,
     }
-    data = _plain(json_format.MessageToDict(event.data))
+    data = plain(event.data)
     data |= {name: value for name, value in concerned.items() if value}
     return _announcement(
         event.event_id,
         event.type,
         event.organization_id,
         event.run_id,
-        moment(event.occurred_at),
+        event.occurred_at.ToDatetime(tzinfo=UTC),
         data,
     )
-
-
-def withdrawn_run(event: event_pb2.Event) -> str:
-    """The run whose announcements are taken back."""
-    return event.run_id or str(json_format.MessageToDict(event.data).get("run_id", ""))
 
 
 def test_announcement(
@@ -75,21 +56,10 @@ def test_announcement(
 def _announcement(
     event_id: str, kind: str, organization_id: str, run_id: str, at: datetime, data: dict[str, Any]
 ) -> Announcement:
-    timestamp = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    envelope = {"type": kind, "timestamp": timestamp, "data": data}
+    moment = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    envelope = {"type": kind, "timestamp": moment, "data": data}
     body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
-    return Announcement(event_id, kind, organization_id, run_id, at, body)
-
-
-def _plain(value: Any) -> Any:
-    # A Struct only knows doubles; a count of 3 must not arrive as 3.0.
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    return value
+    return Announcement(event_id, kind, organization_id, run_id, body)
 
 
 # Answers
@@ -105,7 +75,7 @@ def endpoint(row: Any) -> pb.Endpoint:
         disabled=row.disabled,
         disabled_reason=row.disabled_reason,
         etag=etag(row),
-        create_time=_stamp(row.created_at),
+        create_time=timestamp(row.created_at),
     )
 
 
@@ -119,8 +89,6 @@ def delivery(row: Any, now: datetime, attempts: list[Any] | None = None) -> pb.D
     state = State(row.state)
     pending = state is State.PENDING
     sending = pending and row.lease_until is not None and row.lease_until >= now
-    payload = struct_pb2.Struct()
-    json_format.Parse(row.body, payload)
     return pb.Delivery(
         delivery_id=row.delivery_id,
         endpoint_id=row.endpoint_id,
@@ -129,18 +97,18 @@ def delivery(row: Any, now: datetime, attempts: list[Any] | None = None) -> pb.D
         run_id=row.run_id,
         state=pb.DELIVERY_STATE_SENDING if sending else _STATES[state],
         attempt_count=row.attempt_count,
-        next_attempt_time=_stamp(row.due_at) if pending and not sending else None,
+        next_attempt_time=timestamp(row.due_at) if pending and not sending else None,
         attempts=[_attempt(one) for one in attempts or ()],
-        payload=payload,
-        create_time=_stamp(row.created_at),
-        end_time=_stamp(row.ended_at),
+        payload=struct(json.loads(row.body)),
+        create_time=timestamp(row.created_at),
+        end_time=timestamp(row.ended_at),
     )
 
 
 def _attempt(row: Any) -> pb.Attempt:
     return pb.Attempt(
         number=row.number,
-        start_time=_stamp(row.started_at),
+        start_time=timestamp(row.started_at),
         duration_ms=row.duration_ms,
         http_status=row.http_status,
         error_class=row.error_class,
@@ -149,7 +117,7 @@ def _attempt(row: Any) -> pb.Attempt:
     )
 
 
-# Pages and filters
+# Filters
 
 
 def delivery_filter(request: pb.ListDeliveriesRequest) -> DeliveryFilter:
@@ -162,18 +130,3 @@ def delivery_filter(request: pb.ListDeliveriesRequest) -> DeliveryFilter:
         if state is None:
             raise errors.Invalid("state", f"{request.state} is not a state of a delivery")
     return DeliveryFilter(request.endpoint_id, request.run_id, state, sending)
-
-
-def page_token(last_key: str, *filters: object) -> str:
-    """Where the next page begins, tied to the filters; empty when there is none."""
-    return pages.token(last_key, *map(str, filters)) if last_key else ""
-
-
-def after(token: str, *filters: object) -> str:
-    """The key a page token stands for; Invalid when it is not one of this list's."""
-    position = pages.position(token, 1 + len(filters))
-    if position is None:
-        return ""
-    if position[1:] != [str(one) for one in filters]:
-        raise errors.Invalid("page_token", "belongs to a list with other filters")
-    return str(position[0])

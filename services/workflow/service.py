@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from libs import context, egress, errors, ids, telemetry
+from libs import context, egress, errors, ids, pages, telemetry
 from libs.db import Database, Tx
 from libs.rpc.mesh import Mesh
+from libs.wire import plain
 from podium.task.v1 import task_pb2_grpc
 from podium.workflow.v1 import workflow_pb2 as pb
 from podium.workflow.v1 import workflow_pb2_grpc
@@ -29,8 +29,6 @@ from .source import MAX_BYTES
 from .store import blocks, definitions, runs
 from .tasks import Tasks
 
-PAGE_SIZE = 50
-MAX_PAGE_SIZE = 200
 # The engine keeps the time of a request; this only bounds a session's worst case.
 LONGEST_REQUEST_S = 3600.0
 
@@ -126,15 +124,14 @@ class WorkflowService(workflow_pb2_grpc.WorkflowServiceServicer):
         self, request: pb.ListWorkflowsRequest, context_: Any
     ) -> pb.ListWorkflowsResponse:
         organization_id = context.organization()
-        size = _page_size(request.page_size)
-        after = _read_token(request.page_token)
+        size, after = pages.size(request.page_size), pages.after(request.page_token)
         found = await self._db.read(
             lambda tx: definitions.list_newest(tx, organization_id, after, size + 1)
         )
-        more = len(found) > size
+        shown, more = pages.cut(found, size, lambda one: (one.name,))
         return pb.ListWorkflowsResponse(
-            workflows=[await self._as_message(version) for version in found[:size]],
-            next_page_token=_token(found[size - 1].name) if more else "",
+            workflows=[await self._as_message(version) for version in shown],
+            next_page_token=more,
         )
 
     async def DeleteWorkflow(
@@ -252,7 +249,7 @@ class WorkflowService(workflow_pb2_grpc.WorkflowServiceServicer):
     async def _fresh_run(self, run_id: str, request: pb.CreateWorkflowRunRequest) -> WorkflowRun:
         """The workflow run that is asked for, its parameters checked."""
         workflow_id, version, definition = await self._target(request)
-        values, wrong = check_values(definition.parameters, wire.plain_struct(request.parameters))
+        values, wrong = check_values(definition.parameters, plain(request.parameters))
         if wrong:
             raise errors.Invalid.many(wrong)
         return WorkflowRun(
@@ -280,7 +277,7 @@ class WorkflowService(workflow_pb2_grpc.WorkflowServiceServicer):
             if request.workflow_version:
                 raise errors.Invalid("workflow_version", "goes with a workflow_id only")
             _check_size(request.document.ByteSize(), "document")
-            inline = await self._definitions.of_document(wire.plain_struct(request.document))
+            inline = await self._definitions.of_document(plain(request.document))
             return "", 0, inline
         if request.workflow_version < 0:
             raise errors.Invalid("workflow_version", "must not be negative")
@@ -305,7 +302,7 @@ async def _read_definition(
     if kind == "source":
         return await asyncio.to_thread(document.from_text, request.source)
     _check_size(request.document.ByteSize(), "document")
-    value = wire.plain_struct(request.document)
+    value = plain(request.document)
     return await asyncio.to_thread(document.from_value, value)
 
 
@@ -369,23 +366,3 @@ def _changed(newest: Version) -> errors.Aborted:
         f"the workflow was changed meanwhile: its etag is {newest.etag!r}",
         reason="ETAG_MISMATCH",
     )
-
-
-def _page_size(asked: int) -> int:
-    if asked < 0:
-        raise errors.Invalid("page_size", "must not be negative")
-    return min(asked or PAGE_SIZE, MAX_PAGE_SIZE)
-
-
-def _token(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _read_token(token: str) -> str:
-    try:
-        name = base64.b64decode(token.encode(), b"-_", validate=True).decode()
-    except ValueError:
-        name = "\0"
-    if not name.isprintable():
-        raise errors.Invalid("page_token", "is not one that a page gave")
-    return name

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
-
-from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
-
+from libs.wire import duration, plain, struct, timestamp, value
 from podium.common.v1 import failure_pb2
 from podium.task.v1 import task_pb2
 from podium.workflow.v1 import workflow_pb2 as pb
@@ -30,62 +25,6 @@ LARGEST_BLOCKS_BYTES = 2_800 * 1024
 SPARED_BYTES = 1_000 * 1024
 
 
-# Plain values
-
-
-def plain(value: struct_pb2.Value) -> Any:
-    """A JSON value; whole numbers come back as integers."""
-    kind = value.WhichOneof("kind")
-    if kind == "struct_value":
-        return plain_struct(value.struct_value)
-    if kind == "list_value":
-        return [plain(item) for item in value.list_value.values]
-    if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() and abs(number) <= 2**53 else number
-    return None if kind in (None, "null_value") else getattr(value, kind)
-
-
-def plain_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """A JSON object."""
-    return {key: plain(value) for key, value in struct.fields.items()}
-
-
-def struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
-    """A message of a JSON object."""
-    packed = struct_pb2.Struct()
-    for key, item in value.items():
-        _fill(packed.fields[key], item)
-    return packed
-
-
-def _fill(target: struct_pb2.Value, value: Any) -> None:
-    if value is None:
-        target.null_value = struct_pb2.NULL_VALUE
-    elif isinstance(value, bool):
-        target.bool_value = value
-    elif isinstance(value, int | float):
-        target.number_value = value
-    elif isinstance(value, str):
-        target.string_value = value
-    elif isinstance(value, Mapping):
-        target.struct_value.SetInParent()
-        for key, item in value.items():
-            _fill(target.struct_value.fields[key], item)
-    else:
-        target.list_value.SetInParent()
-        for item in value:
-            _fill(target.list_value.values.add(), item)
-
-
-def _moment(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
-    if moment is None:
-        return None
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
-
-
 def _failure(failure: Failure | None) -> failure_pb2.Failure | None:
     return None if failure is None else failure_pb2.Failure(**failure.as_dict())
 
@@ -105,8 +44,8 @@ def workflow(version: Version, definition: Definition) -> pb.Workflow:
         parameters_schema=struct(schema_of(definition.parameters)),
         needs_browser=definition.needs_browser,
         etag=version.etag,
-        create_time=_moment(version.created_at),
-        update_time=_moment(version.updated_at),
+        create_time=timestamp(version.created_at),
+        update_time=timestamp(version.updated_at),
     )
 
 
@@ -124,9 +63,9 @@ def workflow_run(run: WorkflowRun, blocks: list[BlockRun] | None = None) -> pb.W
         blocks=_fitting(blocks or []),
         output=None if run.output is None else struct(run.output),
         failure=_failure(run.failure),
-        create_time=_moment(run.created_at),
-        start_time=_moment(run.started_at),
-        end_time=_moment(run.ended_at),
+        create_time=timestamp(run.created_at),
+        start_time=timestamp(run.started_at),
+        end_time=timestamp(run.ended_at),
     )
 
 
@@ -148,7 +87,7 @@ def _fitting(blocks: list[BlockRun]) -> list[pb.BlockRun]:
 
 def block_run(block: BlockRun) -> pb.BlockRun:
     """One attempt at one block."""
-    message = pb.BlockRun(
+    return pb.BlockRun(
         block_path=block.block_path,
         kind=block.kind,
         label=block.label,
@@ -156,12 +95,10 @@ def block_run(block: BlockRun) -> pb.BlockRun:
         attempt=block.attempt,
         failure=_failure(block.failure),
         task_id=block.task_id,
-        start_time=_moment(block.started_at),
-        end_time=_moment(block.ended_at),
+        start_time=timestamp(block.started_at),
+        end_time=timestamp(block.ended_at),
+        output=None if block.output is None else value(block.output),
     )
-    if block.output is not None:
-        _fill(message.output, block.output)
-    return message
 
 
 def block_kind(block: Block) -> pb.BlockKind:
@@ -179,15 +116,13 @@ def block_kind(block: Block) -> pb.BlockKind:
 
 def execute_request(order: TaskOrder, context: BlockContext) -> task_pb2.ExecuteTaskRequest:
     """What is asked of the task service for one attempt at one block."""
-    timeout = duration_pb2.Duration()
-    timeout.FromMilliseconds(max(1, round(context.timeout_s * 1000)))
     spec = task_pb2.TaskSpec(
         url=order.url,
         goal=order.goal,
         actions=[struct(action) for action in order.actions],
         credential_id=order.credential_id,
         max_steps=order.max_steps,
-        timeout=timeout,
+        timeout=duration(max(0.001, context.timeout_s)),
         screenshot_name=order.screenshot_name,
         screenshot_full_page=order.screenshot_full_page,
     )

@@ -31,7 +31,7 @@ def test_no_line_is_longer_than_100_characters():
     long = [
         f"{tree.relative(path)}:{number}"
         for path in tree.committed_files()
-        if path.suffix in LINE_CHECKED and not _is_foreign(path)
+        if path.suffix in LINE_CHECKED and not (_is_foreign(path) or _is_quoted(path))
         for number, line in enumerate(path.read_text().splitlines(), start=1)
         if len(line) > LONGEST_LINE
     ]
@@ -39,4 +39,9 @@ def test_no_line_is_longer_than_100_characters():
 
 
 def _is_foreign(path):
-    return tree.GENERATED in path.parents or (tree.ROOT / "protos" / "google") in path.parents
+    return any(folder in path.parents for folder in (tree.GENERATED, tree.ROOT / "protos/google"))
+
+
+def _is_quoted(path):
+    """What tests quote word for word, such as mails as they arrived, is not ours to break."""
+    return path.suffix == ".yaml" and tree.ROOT / "tests" in path.parents

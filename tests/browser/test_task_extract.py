@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from services.task import actions
 from services.task.domain import Reason, TaskFailure
-from tests.support.sites.office import Office, office
-from tests.support.sites.stage import Stage, stage
+from tests.support.sites.office import Office
+from tests.support.sites.stage import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ORDER = {
@@ -26,18 +24,6 @@ ORDER = {
     },
     "required": ["order_number", "customer", "total"],
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site() -> AsyncIterator[Office]:
-    async with office() as site:
-        yield site
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Stage]:
-    async with stage() as browser:
-        yield browser
 
 
 async def read(browser: Stage, site: Office, page: str, **params: Any) -> Any:

@@ -18,8 +18,8 @@ from services.task.llm import ChatModel
 from services.task.planner import Goal, Past
 from services.task.planner.llm import LlmPlanner, LlmReader
 from tests.support.sites.model import Model, model
-from tests.support.sites.office import PASSWORD, Office, office
-from tests.support.sites.stage import Stage, stage
+from tests.support.sites.office import PASSWORD, Office
+from tests.support.sites.stage import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,18 +32,6 @@ class Hurried(Clock):
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Stage]:
-    async with stage() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def site() -> AsyncIterator[Office]:
-    async with office() as site:
-        yield site
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from services.task import actions
 from services.task.acting.scene import Scene
 from services.task.domain import Reason, TaskFailure
-from tests.support.sites.office import Office, office
-from tests.support.sites.stage import ListedCodes, Stage, stage
+from tests.support.sites.office import Office
+from tests.support.sites.stage import ListedCodes, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Stage]:
-    async with stage() as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def site() -> AsyncIterator[Office]:
-    async with office() as site:
-        yield site
 
 
 async def arrive(browser: Stage, site: Office, path: str, codes: ListedCodes, **more: Any) -> Scene:

@@ -7,10 +7,8 @@ from services.webhook.store.deliveries import (
     delivery,
     fan_out,
     list_deliveries,
-    page_of,
     replay,
     wanting,
-    withdraw,
 )
 from services.webhook.store.endpoints import (
     add_endpoint,
@@ -23,7 +21,7 @@ from services.webhook.store.endpoints import (
 from services.webhook.store.sending import (
     Outcome,
     Target,
-    choose_due,
+    due,
     finish,
     target_of,
 )
@@ -38,20 +36,18 @@ __all__ = [
     "add_delivery",
     "add_endpoint",
     "attempts_of",
-    "choose_due",
     "deliveries",
     "delivery",
+    "due",
     "endpoint",
     "endpoint_to_send_to",
     "fan_out",
     "finish",
     "list_deliveries",
     "list_endpoints",
-    "page_of",
     "remove_endpoint",
     "replay",
     "target_of",
     "update_endpoint",
     "wanting",
-    "withdraw",
 ]

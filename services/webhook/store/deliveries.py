@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +11,7 @@ from libs import errors, ids
 from libs.db import Tx
 from services.webhook import domain
 from services.webhook.domain import Announcement, State
-from services.webhook.store.tables import DUE, attempts, deliveries, endpoints, withdrawals
+from services.webhook.store.tables import DUE, attempts, deliveries, endpoints
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,6 @@ def wanting(tx: Tx, event: Announcement) -> list[str]:
 
 def fan_out(tx: Tx, event: Announcement) -> None:
     """A delivery for each endpoint that wants the event; a repeat of the event adds none."""
-    if event.run_id and _is_withdrawn(tx, event):
-        return
     for endpoint_id in wanting(tx, event):
         add_delivery(tx, endpoint_id, event)
 
@@ -63,7 +59,6 @@ def add_delivery(tx: Tx, endpoint_id: str, event: Announcement) -> Any:
         "event_id": event.event_id,
         "event_type": event.type,
         "run_id": event.run_id,
-        "event_at": event.occurred_at,
         "body": event.body,
         "state": State.PENDING.value,
         "round": 1,
@@ -137,28 +132,6 @@ def replay(tx: Tx, row: Any) -> Any:
     ).one()
 
 
-def withdraw(tx: Tx, organization_id: str, run_id: str, until: datetime) -> int:
-    """Drops the pending deliveries of a run's announcements up to `until`, and late ones too."""
-    key = (withdrawals.c.organization_id == organization_id, withdrawals.c.run_id == run_id)
-    known = tx.execute(sa.select(withdrawals.c.withdrawn_at).where(*key)).scalar()
-    if known is None:
-        row = {"organization_id": organization_id, "run_id": run_id, "withdrawn_at": until}
-        tx.execute(sa.insert(withdrawals).values(**row))
-    elif known < until:
-        tx.execute(sa.update(withdrawals).where(*key).values(withdrawn_at=until))
-    condition = sa.and_(deliveries.c.run_id == run_id, deliveries.c.event_at <= until)
-    return drop(tx, organization_id, condition)
-
-
-def _is_withdrawn(tx: Tx, event: Announcement) -> bool:
-    query = sa.select(withdrawals.c.run_id).where(
-        withdrawals.c.organization_id == event.organization_id,
-        withdrawals.c.run_id == event.run_id,
-        withdrawals.c.withdrawn_at >= event.occurred_at,
-    )
-    return tx.execute(query).first() is not None
-
-
 def drop(tx: Tx, organization_id: str, condition: sa.ColumnElement[bool]) -> int:
     """Drops the deliveries that have not gone out and meet the condition; answers how many."""
     statement = sa.update(deliveries).where(
@@ -167,11 +140,3 @@ def drop(tx: Tx, organization_id: str, condition: sa.ColumnElement[bool]) -> int
         condition,
     )
     return tx.execute(statement.values(state=State.DROPPED.value, ended_at=tx.now)).rowcount
-
-
-def page_of(rows: Iterable[Any], size: int, key: str) -> tuple[list[Any], str]:
-    """The rows of one page out of `size` + 1, and the key after which the next page begins."""
-    found = list(rows)
-    more = len(found) > size
-    shown = found[:size]
-    return shown, getattr(shown[-1], key) if more else ""

@@ -32,10 +32,11 @@ class Outcome:
     decided: bool
 
 
-def choose_due(tx: Tx, lanes: Lanes, slots: int) -> list[str]:
-    """Ids of up to `slots` deliveries that are due and find a place in their lanes, oldest first.
+def due(tx: Tx, lanes: Lanes, slots: int) -> sa.ColumnElement[bool]:
+    """Up to `slots` deliveries that want an attempt now and find a place in their lanes.
 
-    Each round leaves out the lanes that are full, so a long queue for one endpoint hides nobody.
+    The oldest come first. Each round leaves out the lanes that are full, so a long queue for one
+    endpoint hides nobody.
     """
     for row in tx.execute(_under_way(tx)):
         lanes.occupy(row.endpoint_id, row.organization_id, row.number)
@@ -48,7 +49,7 @@ def choose_due(tx: Tx, lanes: Lanes, slots: int) -> list[str]:
         chosen += admitted
         if len(rows) < slots or not admitted:
             break
-    return chosen[:slots]
+    return deliveries.c.delivery_id.in_(chosen[:slots])
 
 
 def _under_way(tx: Tx) -> sa.Select[*tuple[Any, ...]]:

@@ -39,7 +39,6 @@ deliveries = sa.Table(
     sa.Column("event_id", sa.String(64), nullable=False),
     sa.Column("event_type", sa.String(64), nullable=False),
     sa.Column("run_id", sa.String(64), nullable=False),
-    sa.Column("event_at", db.Timestamp, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     # A replay begins a new round of tries; an attempt of an earlier round decides nothing.
@@ -69,13 +68,4 @@ attempts = sa.Table(
     sa.Column("error_class", sa.String(32), nullable=False),
     sa.Column("error_message", sa.Text, nullable=False),
     sa.Column("response_excerpt", sa.Text, nullable=False),
-)
-
-# Runs whose announcements up to a moment were taken back, for those that arrive late.
-withdrawals = sa.Table(
-    "withdrawals",
-    METADATA,
-    sa.Column("organization_id", sa.String(64), primary_key=True),
-    sa.Column("run_id", sa.String(64), primary_key=True),
-    sa.Column("withdrawn_at", db.Timestamp, nullable=False),
 )

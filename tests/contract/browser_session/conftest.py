@@ -15,6 +15,7 @@ from podium.browser_session.v1 import browser_session_pb2 as pb
 from podium.browser_session.v1 import browser_session_pb2_grpc as pb_grpc
 from services.browser_session.service import BrowserSessionService
 from tests.support.mesh import Running, running
+from tests.support.serving import served
 
 REPORT = b"id,total\n1,42\n" * 20_000
 PAGE = """<title>Form</title>
@@ -45,11 +46,8 @@ async def site() -> AsyncIterator[Site]:
     app.router.add_get("/nothing", nothing)
     app.router.add_get("/", page)
     app.router.add_get("/report", report)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield Site(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    await runner.cleanup()
+    async with served(app) as url:
+        yield Site(url)
 
 
 class Sessions:

@@ -53,6 +53,16 @@ async def test_releasing_ends_what_was_made_for_the_run_and_frees_what_is_kept(
         assert (await release(sessions, lent)).state == pb.SESSION_STATE_READY
 
 
+async def test_a_run_that_lost_the_answer_gives_back_whatever_it_holds(sessions: Sessions) -> None:
+    own = await sessions.acquire()
+    lost = pb.ReleaseSessionRequest(run_id=own.run_id)
+    for _ in range(2):
+        await sessions.as_("run").ReleaseSession(lost)
+    request = pb.GetSessionRequest(browser_session_id=own.browser_session_id)
+    ended = (await sessions.as_("run").GetSession(request)).session
+    assert ended.state == pb.SESSION_STATE_CLOSED
+
+
 async def test_a_finished_run_gives_its_browsers_back(sessions: Sessions) -> None:
     run_id = ids.new("run")
     own = await sessions.acquire(run_id)

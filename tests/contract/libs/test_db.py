@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from libs import context, db, errors, history, lease
 from libs.clock import Clock
@@ -43,7 +45,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     await opened.close()
 
 
-def add(name: str, **values: object) -> object:
+def add(name: str, **values: object) -> Callable[[db.Tx], Any]:
     def unit(tx: db.Tx) -> str:
         tx.execute(sa.insert(things).values(name=name, at=tx.now, **values))
         return name
@@ -74,7 +76,7 @@ async def test_a_constraint_belongs_to_its_unit(database: db.Database) -> None:
     outcomes = await asyncio.gather(
         *(database.write(add(name)) for name in ("a", "b", "a", "c")), return_exceptions=True
     )
-    assert [isinstance(o, sa.exc.IntegrityError) for o in outcomes] == [True, False, True, False]
+    assert [isinstance(o, exc.IntegrityError) for o in outcomes] == [True, False, True, False]
     assert await database.read(names) == ["a", "b", "c"]
 
 
@@ -128,7 +130,7 @@ async def test_a_lease_is_held_by_one_and_fences_the_other(database: db.Database
     for i in range(10):
         await database.write(add(f"n{i}"))
 
-    def take(owner: str, ttl_s: float = 60.0) -> object:
+    def take(owner: str, ttl_s: float = 60.0) -> Callable[[db.Tx], list[lease.Work]]:
         return lambda tx: lease.claim(tx, things, "name", owner, ttl_s, limit=6)
 
     first, second = await asyncio.gather(

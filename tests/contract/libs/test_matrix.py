@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 
 from libs import context, errors
 from libs.rpc import client, identity, policy
@@ -26,9 +27,9 @@ MATRIX = {
 
 
 def _answering(rpc: policy.Rpc) -> grpc.RpcMethodHandler:
-    empty = rpc.method.output_type._concrete_class
+    empty = GetMessageClass(rpc.method.output_type)
     kinds = {
-        "request_deserializer": rpc.method.input_type._concrete_class.FromString,
+        "request_deserializer": GetMessageClass(rpc.method.input_type).FromString,
         "response_serializer": empty.SerializeToString,
     }
 
@@ -61,13 +62,14 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
 
 
 async def _call(
-    channel: grpc.aio.Channel, rpc: policy.Rpc, metadata: list[tuple[str, str]]
+    channel: grpc.aio.Channel, rpc: policy.Rpc, metadata: Sequence[tuple[str, str]]
 ) -> errors.PodiumError | None:
+    asked = GetMessageClass(rpc.method.input_type)
     kinds = {
-        "request_serializer": rpc.method.input_type._concrete_class.SerializeToString,
-        "response_deserializer": rpc.method.output_type._concrete_class.FromString,
+        "request_serializer": asked.SerializeToString,
+        "response_deserializer": GetMessageClass(rpc.method.output_type).FromString,
     }
-    request = rpc.method.input_type._concrete_class()
+    request = asked()
     try:
         if rpc.streaming:
             async for _ in channel.unary_stream(rpc.path, **kinds)(

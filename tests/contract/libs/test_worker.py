@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -62,7 +63,8 @@ class Replica:
 
     async def die(self) -> None:
         """As kill -9 would: nothing is handed back."""
-        self.worker._database = _Dead()
+        dead: Any = _Dead()
+        self.worker._database = dead
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 

@@ -73,7 +73,8 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
         return wf.GetWorkflowRunResponse(workflow_run=self.runs[request.workflow_run_id])
 
     async def end(self, run: wf.WorkflowRun, ending: dict[str, Any]) -> None:
-        run.state = wf.WorkflowRunState.Value("WORKFLOW_RUN_STATE_" + ending["state"].upper())
+        state: Any = wf.WorkflowRunState.Value("WORKFLOW_RUN_STATE_" + ending["state"].upper())
+        run.state = state
         run.output.update(ending.get("output", {}))
         if self.announce:
             await self.publish("workflow_run.finished", run.run_id, ending)

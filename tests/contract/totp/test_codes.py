@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,6 @@ STUB = totp_pb2_grpc.TotpServiceStub
 KEY = b"12345678901234567890"
 SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 MAILBOX = "Jo@Example.test"
-
-
-@pytest.fixture
-async def totp(tmp_path: Path, redis_url: str) -> AsyncIterator[Running]:
-    async with running(TotpService, tmp_path, redis_url) as service:
-        yield service
 
 
 def gateway(service: Running, organization: str = "org_a") -> Any:

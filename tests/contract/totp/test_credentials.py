@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,13 @@ from redis.asyncio import Redis
 from libs import context, errors, ids
 from podium.totp.v1 import totp_pb2 as pb
 from podium.totp.v1 import totp_pb2_grpc
-from services.totp.service import TotpService
 from tests.support.eventually import eventually
-from tests.support.mesh import Running, running
+from tests.support.mesh import Running
 
 STUB = totp_pb2_grpc.TotpServiceStub
 CANARY_SEED = "CANARYCANARYCANARYCANARYCANARY22"
 CANARY_PASSWORD = "canary-password-51b7"
 CANARY_CODE = "90417263"
-
-
-@pytest.fixture
-async def totp(tmp_path: Path, redis_url: str) -> AsyncIterator[Running]:
-    async with running(TotpService, tmp_path, redis_url) as service:
-        yield service
 
 
 async def create(service: Running, organization: str = "org_a", **fields: Any) -> pb.Credential:

@@ -23,6 +23,7 @@ from podium.webhook.v1 import webhook_pb2_grpc as pb_grpc
 from services.webhook.service import WebhookService
 from tests.support.eventually import eventually
 from tests.support.mesh import Running, running
+from tests.support.serving import served
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -102,12 +103,8 @@ async def sink() -> AsyncIterator[Sink]:
     sink = Sink()
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", sink.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    sink.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield sink
-    await runner.cleanup()
+    async with served(app) as sink.url:
+        yield sink
 
 
 @dataclass

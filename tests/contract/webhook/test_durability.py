@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing is sent twice without need: crashes, replicas, take-backs."""
+"""Nothing is lost and nothing is sent twice without need: crashes, replicas, removals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from libs import ids
 from podium.webhook.v1 import webhook_pb2 as pb
 from tests.contract.webhook.conftest import Sink, World, hang, status
 from tests.support.eventually import eventually
@@ -96,34 +95,6 @@ async def test_two_replicas_send_each_delivery_once(
         await eventually(all_delivered)
     assert len(sink.received) == 200
     assert len({(one.path, one.headers["webhook-id"]) for one in sink.received}) == 200
-
-
-async def test_taking_back_drops_what_has_not_gone_out_and_what_comes_late(
-    world: World, sink: Sink
-) -> None:
-    run_id, other = ids.new("run"), ids.new("run")
-    url = sink.answer("/hook", status(503, retry_after="3600"))
-    await world.endpoint(url)
-    late = world.event("run.finished", run_id=run_id, state="completed")
-    await world.announce("run.started", run_id=run_id)
-    await world.announce("run.started", run_id=other)
-    await eventually(lambda: len(sink.received) == 2)
-    await world.announce("run.webhooks_canceled", run_id=run_id)
-    dropped = await world.only_delivery(pb.DELIVERY_STATE_DROPPED, run_id=run_id)
-    assert dropped.HasField("end_time")
-
-    await world.publish(late)
-    final = await world.announce("run.finished", run_id=run_id, state="canceled")
-
-    async def told_of_the_end() -> bool:
-        found = await world.deliveries(run_id=run_id)
-        return final.event_id in {one.event_id for one in found}
-
-    await eventually(told_of_the_end)
-    found = await world.deliveries(run_id=run_id)
-    assert late.event_id not in {one.event_id for one in found}
-    (untouched,) = await world.deliveries(run_id=other)
-    assert untouched.state == pb.DELIVERY_STATE_PENDING
 
 
 async def test_a_removed_endpoint_gets_nothing_more(world: World, sink: Sink) -> None:

@@ -14,16 +14,16 @@ import sqlalchemy as sa
 from aiohttp import web
 from google.protobuf import json_format
 
-from libs import errors, ids
+from libs import errors, ids, wire
 from libs.outbox import outbox
 from podium.common.v1 import event_pb2
 from podium.task.v1 import task_pb2, task_pb2_grpc
 from podium.workflow.v1 import workflow_pb2 as pb
 from podium.workflow.v1 import workflow_pb2_grpc
-from services.workflow import wire
 from services.workflow.service import WorkflowService
 from tests.support import mesh
 from tests.support.eventually import eventually
+from tests.support.serving import served
 
 OVER = (
     pb.WORKFLOW_RUN_STATE_COMPLETED,
@@ -94,7 +94,7 @@ class ScriptedTasks(task_pb2_grpc.TaskServiceServicer):
 
 def answers(output: Any) -> Script:
     async def script(_request: Any, task: task_pb2.Task) -> None:
-        wire._fill(task.output, output)
+        task.output.CopyFrom(wire.value(output))
 
     return script
 
@@ -229,16 +229,11 @@ def tasks() -> ScriptedTasks:
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    served = Site()
+    site = Site()
     app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", served.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    listener = web.TCPSite(runner, "127.0.0.1", 0)
-    await listener.start()
-    served.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield served
-    await runner.cleanup()
+    app.router.add_route("*", "/{tail:.*}", site.handle)
+    async with served(app) as site.url:
+        yield site
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from libs import errors
+from libs import errors, wire
 from podium.workflow.v1 import workflow_pb2 as pb
-from services.workflow import wire
 from tests.contract.workflow.conftest import block, page
 
 ORDERS = {
@@ -54,8 +53,8 @@ async def test_a_new_workflow_is_its_version_1(workflows):
     assert made.workflow_id.startswith("wf_")
     assert (made.name, made.title, made.version) == ("orders", "Orders", 1)
     assert made.needs_browser
-    assert wire.plain_struct(made.document) == ORDERS
-    schema = wire.plain_struct(made.parameters_schema)
+    assert wire.plain(made.document) == ORDERS
+    schema = wire.plain(made.parameters_schema)
     assert schema["required"] == ["month"]
     assert schema["properties"]["limit"] == {"type": "integer", "default": 10}
     assert made == await get(workflows, made.workflow_id) == await get(workflows, "orders")
@@ -65,7 +64,7 @@ async def test_yaml_text_is_a_definition(workflows):
     made = await create(workflows, YAML)
     assert made.name == made.title == "from-yaml"
     assert not made.needs_browser
-    assert wire.plain_struct(made.document)["blocks"][0]["params"] == {"seconds": 1}
+    assert wire.plain(made.document)["blocks"][0]["params"] == {"seconds": 1}
 
 
 async def test_a_name_is_used_once_in_an_organisation(workflows):
@@ -237,6 +236,6 @@ async def test_the_kinds_of_block_come_with_their_schemas(workflows):
     assert kinds["login"].needs_browser
     assert not kinds["http_request"].needs_browser
     assert all(kind.summary for kind in kinds.values())
-    schema = wire.plain_struct(kinds["goto_url"].params_schema)
+    schema = wire.plain(kinds["goto_url"].params_schema)
     assert schema["required"] == ["url"]
     assert schema["additionalProperties"] is False

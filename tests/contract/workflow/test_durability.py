@@ -11,8 +11,9 @@ from collections import Counter
 
 import sqlalchemy as sa
 
+from libs import wire
 from podium.workflow.v1 import workflow_pb2 as pb
-from services.workflow import execution, wire
+from services.workflow import execution
 from services.workflow.store.schema import workflow_runs
 from tests.contract.workflow.conftest import answers, block, hangs, page, states
 from tests.support import mesh
@@ -29,7 +30,7 @@ class Gate:
     async def __call__(self, _request, task):
         self.reached.set()
         await self.open.wait()
-        wire._fill(task.output, "done")
+        task.output.CopyFrom(wire.value("done"))
 
 
 async def test_another_replica_goes_on_in_the_middle_of_a_block(replica, tasks):
@@ -232,4 +233,4 @@ async def test_what_was_recorded_is_not_asked_for_again(replica, tasks):
     gate.open.set()
     async with replica() as second:
         run = await second.ended(run_id)
-    assert wire.plain_struct(run.output) == {"n": 3}
+    assert wire.plain(run.output) == {"n": 3}

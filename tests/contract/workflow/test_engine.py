@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+from libs import wire
 from podium.task.v1 import task_pb2
 from podium.workflow.v1 import workflow_pb2 as pb
-from services.workflow import execution, wire
+from services.workflow import execution
 from tests.contract.workflow.conftest import (
     answers,
     block,
@@ -45,7 +46,7 @@ async def test_blocks_run_in_order_and_hand_their_outputs_on(workflows, tasks, s
     )
     assert run.state == pb.WORKFLOW_RUN_STATE_COMPLETED
     assert states(run) == {"open": "completed", "read": "completed", "tell": "completed"}
-    assert wire.plain_struct(run.output) == {"first": {"id": 7, "total": 12.5}, "status": 200}
+    assert wire.plain(run.output) == {"first": {"id": 7, "total": 12.5}, "status": 200}
     instruction = tasks.tasks[f"{run.run_id}/read/1"].spec.extraction.instruction
     assert instruction == "orders of 2026-05"
     method, path, headers, body = site.requests[0]
@@ -109,7 +110,7 @@ async def test_a_block_whose_condition_does_not_hold_is_skipped(workflows, tasks
 
 async def test_a_loop_goes_through_its_items(workflows, tasks, site):
     async def order(request, task):
-        wire._fill(task.output, request.spec.goal)
+        task.output.CopyFrom(wire.value(request.spec.goal))
 
     tasks.scripts["open_order"] = order
     run = await workflows.carried_out(
@@ -135,7 +136,7 @@ async def test_a_loop_goes_through_its_items(workflows, tasks, site):
             "output": {"said": "{{ blocks.orders.output | pluck('open_order') }}"},
         }
     )
-    assert wire.plain_struct(run.output) == {"said": ["open 1 at 0", "open 2 at 1"]}
+    assert wire.plain(run.output) == {"said": ["open 1 at 0", "open 2 at 1"]}
     assert list(states(run)) == ["list", "orders", "orders.0.open_order", "orders.1.open_order"]
 
 
@@ -220,7 +221,7 @@ async def test_a_failure_that_may_be_goes_on(workflows, tasks):
     )
     assert run.state == pb.WORKFLOW_RUN_STATE_COMPLETED
     assert states(run) == {"a": "failed", "b": "completed"}
-    assert wire.plain_struct(run.output) == {"why": "PAGE_NOT_LOADED"}
+    assert wire.plain(run.output) == {"why": "PAGE_NOT_LOADED"}
 
 
 async def test_a_failed_block_is_tried_again_with_a_key_of_its_own(workflows, tasks):

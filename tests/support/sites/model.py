@@ -10,6 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.serving import served
+
 # What a model may say: JSON to answer with, a status to fail with, or a function of the request.
 Line = dict[str, Any] | str | int | Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -51,12 +53,6 @@ async def model() -> AsyncIterator[Model]:
 
     app = web.Application()
     app.router.add_post("/v1/chat/completions", complete)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    listener = web.TCPSite(runner, "127.0.0.1", 0)
-    await listener.start()
-    scripted.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    try:
+    async with served(app) as url:
+        scripted.url = f"{url}/v1"
         yield scripted
-    finally:
-        await runner.cleanup()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tests.support.serving import served
 from tests.support.sites import forms
 
 PAGES = Path(__file__).parent / "pages"
@@ -37,15 +38,8 @@ class Office:
 async def office() -> AsyncIterator[Office]:
     """The site, served on 127.0.0.1 inside the block."""
     site = Office()
-    runner = web.AppRunner(_app(site), shutdown_timeout=0.1)
-    await runner.setup()
-    listener = web.TCPSite(runner, "127.0.0.1", 0)
-    await listener.start()
-    site.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with served(_app(site)) as site.url:
         yield site
-    finally:
-        await runner.cleanup()
 
 
 def _app(site: Office) -> web.Application:

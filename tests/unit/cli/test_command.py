@@ -20,6 +20,7 @@ class FakeEdge(run_pb2_grpc.RunServiceServicer, totp_pb2_grpc.TotpServiceService
     """An edge that answers what it is told to, and remembers what it was asked."""
 
     def __init__(self):
+        self.address = ""
         self.error = None
         self.events = []
         self.asked = []
@@ -61,7 +62,9 @@ class FakeEdge(run_pb2_grpc.RunServiceServicer, totp_pb2_grpc.TotpServiceService
 
     def SubmitMessage(self, request, context):
         self._note(request, context)
-        return totp_pb2.SubmitMessageResponse(message_id="msg_1", state=1)
+        return totp_pb2.SubmitMessageResponse(
+            message_id="msg_1", state=totp_pb2.MESSAGE_STATE_AVAILABLE
+        )
 
 
 class _AsStatus(grpc.Status):

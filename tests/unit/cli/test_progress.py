@@ -44,7 +44,7 @@ def test_a_wait_for_a_pushed_code_names_where_it_is_sent_to():
 
 
 def test_what_nobody_needs_to_read_is_not_told():
-    assert lines_of((0, "run.queued", {}), (0, "action.finished", {"kind": "click"})) == []
+    assert lines_of((0, "run.queued", {}), (0, "run.started", {})) == []
 
 
 def test_an_undone_step_is_told():

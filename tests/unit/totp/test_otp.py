@@ -89,8 +89,10 @@ def test_otpauth_uri() -> None:
         "otpauth://totp?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=",
         "otpauth://totp/A:b?secret=GEZD+GNBV%20GY3TQOJQGEZDGNBVGY3TQOJQ====&issuer=B",
         "otpauth://totp/A:b?issuer=A&amp;secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&amp;digits=6",
-        "otpauth://totp/A?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=A&issuer=B&algorithm=HmacSHA1",
-        "otpauth://totp/A?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&algorithm=sha-1&image=https%3A%2F%2Fx",
+        "otpauth://totp/A?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=A&issuer=B"
+        "&algorithm=HmacSHA1",
+        "otpauth://totp/A?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&algorithm=sha-1"
+        "&image=https%3A%2F%2Fx",
     ],
 )
 def test_otpauth_quirks(uri: str) -> None:

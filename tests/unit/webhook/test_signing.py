@@ -8,12 +8,16 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from services.webhook import signing
 
 KEY = bytes(range(32))
-NOW = datetime.now(UTC)
+
+
+def now() -> datetime:
+    """Asked for in each test: the library refuses what is older than five minutes."""
+    return datetime.now(UTC)
 
 
 @pytest.mark.parametrize("body", [b"{}", '{"name":"Zoë – ✓"}'.encode(), b"x" * 20_000])
 def test_the_official_library_accepts_a_signature(body: bytes) -> None:
-    headers = signing.headers(KEY, "evt_1", NOW, body)
+    headers = signing.headers(KEY, "evt_1", now(), body)
     Webhook(signing.secret_text(KEY)).verify(body, headers, json_parse=False)
     assert headers["webhook-id"] == "evt_1"
 
@@ -22,18 +26,18 @@ def test_the_official_library_accepts_a_signature(body: bytes) -> None:
     ("change", "body"),
     [
         ({"webhook-id": "evt_2"}, b"{}"),
-        ({"webhook-timestamp": str(int(NOW.timestamp()) + 1)}, b"{}"),
+        ({"webhook-timestamp": str(int(now().timestamp()) + 1)}, b"{}"),
         ({}, b'{"amount":2}'),
     ],
 )
 def test_it_refuses_whatever_was_changed_on_the_way(change: dict[str, str], body: bytes) -> None:
-    headers = signing.headers(KEY, "evt_1", NOW, b"{}") | change
+    headers = signing.headers(KEY, "evt_1", now() - timedelta(seconds=30), b"{}") | change
     with pytest.raises(WebhookVerificationError):
         Webhook(signing.secret_text(KEY)).verify(body, headers, json_parse=False)
 
 
 def test_it_refuses_an_old_message() -> None:
-    headers = signing.headers(KEY, "evt_1", NOW - timedelta(minutes=6), b"{}")
+    headers = signing.headers(KEY, "evt_1", now() - timedelta(minutes=6), b"{}")
     with pytest.raises(WebhookVerificationError):
         Webhook(signing.secret_text(KEY)).verify(b"{}", headers)
 

@@ -1,11 +1,8 @@
-"""The envelope that endpoints receive, and page tokens."""
+"""The envelope that endpoints receive."""
 
 import json
 from typing import Any
 
-import pytest
-
-from libs import errors
 from podium.common.v1 import event_pb2
 from services.webhook import wire
 
@@ -29,14 +26,3 @@ def test_the_envelope_is_thin_and_names_what_it_concerns() -> None:
         },
     }  # fmt: skip
     assert '"blocks":3,' in told.body
-
-
-def test_a_page_token_belongs_to_its_list() -> None:
-    token = wire.page_token("whd_1", "whe_1", 2)
-    assert wire.after(token, "whe_1", 2) == "whd_1"
-    for wrong in (token[:-2], "ä", "%%%", "e30", "bnVsbA", "W10", token + "A"):
-        with pytest.raises(errors.Invalid):
-            wire.after(wrong, "whe_1", 2)
-    with pytest.raises(errors.Invalid, match="other filters"):
-        wire.after(token, "whe_2", 2)
-    assert (wire.page_token(""), wire.after("")) == ("", "")

@@ -23,6 +23,7 @@ from services.workflow.blocks.contract import (
     Planning,
     TaskOrder,
 )
+from tests.support.serving import served
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -223,13 +224,11 @@ async def site():
             raise web.HTTPTemporaryRedirect(request.query["to"])
         return web.Response(text="not json", content_type="application/json")
 
-    runner = web.AppRunner(web.Application(), shutdown_timeout=0.1)
-    runner.app.router.add_route("*", "/{tail:.*}", handle)
-    await runner.setup()
-    for _ in range(2):
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield [f"http://127.0.0.1:{address[1]}" for address in runner.addresses], seen
-    await runner.cleanup()
+    apps = web.Application(), web.Application()
+    for app in apps:
+        app.router.add_route("*", "/{tail:.*}", handle)
+    async with served(apps[0]) as here, served(apps[1]) as there:
+        yield [here, there], seen
 
 
 async def ask(url: str, allow_private: bool = True, **params: Any) -> Outcome:
