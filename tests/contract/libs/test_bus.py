@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from libs import context, ids
 from libs.clock import Clock
+from libs.events import reader, streams
 from libs.events import redis as redis_bus
 from libs.events.bus import Bus, BusUnavailable, Subscription
 from libs.events.memory import MemoryBus
@@ -25,7 +26,7 @@ async def bus(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[B
     if request.param == "memory":
         yield MemoryBus()
         return
-    redis = Redis.from_url(redis_url, protocol=3)
+    redis = redis_bus.connect(redis_url)
     await redis.flushall()
     yield redis_bus.RedisBus(redis, Clock())
     await redis.aclose()
@@ -106,8 +107,8 @@ async def test_what_was_published_before_the_group_existed_is_seen(bus: Bus) -> 
 async def test_an_event_whose_handler_failed_comes_again(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "CLAIM_IDLE_MS", 50)
-    monkeypatch.setattr(redis_bus, "CLAIM_EVERY_S", 0.05)
+    monkeypatch.setattr(reader, "CLAIM_IDLE_MS", 50)
+    monkeypatch.setattr(reader, "CLAIM_EVERY_S", 0.05)
     group = Group(bus, "a", failures=2).start()
     await bus.publish("s", [event()])
     await eventually(lambda: len(group.seen) == 1)
@@ -117,15 +118,15 @@ async def test_an_event_whose_handler_failed_comes_again(
 async def test_what_always_fails_goes_to_the_dead_letters(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "CLAIM_IDLE_MS", 20)
-    monkeypatch.setattr(redis_bus, "CLAIM_EVERY_S", 0.02)
-    redis = Redis.from_url(redis_url, protocol=3)
+    monkeypatch.setattr(reader, "CLAIM_IDLE_MS", 20)
+    monkeypatch.setattr(reader, "CLAIM_EVERY_S", 0.02)
+    redis = redis_bus.connect(redis_url)
     await redis.flushall()
     bus = redis_bus.RedisBus(redis, Clock())
     group = Group(bus, "a", failures=1000).start()
     await bus.publish("s", [event()])
-    await eventually(lambda: _length(redis, redis_bus.DEAD_LETTERS))
-    pending = await redis.xpending(redis_bus.PREFIX + "s", "a")
+    await eventually(lambda: _length(redis, streams.DEAD_LETTERS))
+    pending = await redis.xpending(streams.PREFIX + "s", "a")
     assert pending["pending"] == 0
     await group.stop()
     await redis.aclose()
@@ -138,7 +139,7 @@ async def _length(redis: Redis, stream: str) -> int:
 async def test_a_bus_that_comes_back_empty_is_used_again(tmp_path: Path) -> None:
     path = tmp_path / "v.sock"
     server = valkey.start(path, str(tmp_path))
-    redis = Redis.from_url(f"unix://{path}", protocol=3)
+    redis = redis_bus.connect(f"unix://{path}")
     bus = redis_bus.RedisBus(redis, Clock())
     group = Group(bus, "a").start()
     await bus.publish("s", [event()])
