@@ -19,6 +19,7 @@ from libs import db, errors
 
 LOST = "LEASE_LOST"
 
+
 @dataclass(slots=True)
 class Work:
     """A claimed row: its key, the fence it was claimed with, and its columns at that moment.

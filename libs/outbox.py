@@ -71,8 +71,6 @@ def _struct(data: dict[str, Any]) -> struct_pb2.Struct:
     return packed
 
 
-
-
 def unpublished(tx: db.Tx, limit: int, *, orphans_only: bool) -> list[event_pb2.Event]:
     """Events that are not marked as published, in the order of their commits."""
     query = sa.select(outbox.c.event).where(outbox.c.published_at.is_(None))

@@ -132,7 +132,7 @@ class SqliteDatabase(Database):
             else:
                 with connection.begin_nested():
                     unit.run(connection, self.clock)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             unit.error = outage(error)
             if alone:
                 raise _Alone from None

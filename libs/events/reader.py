@@ -156,9 +156,7 @@ class _Reader:
         wanted = list(deliveries)[:BATCH]
         if not wanted:
             return
-        taken = await self._redis.xclaim(
-            stream, self._group, self._consumer, CLAIM_IDLE_MS, wanted
-        )
+        taken = await self._redis.xclaim(stream, self._group, self._consumer, CLAIM_IDLE_MS, wanted)
         worn_out = [m for m in taken if m and deliveries[m[0]] >= MOST_DELIVERIES]
         for message_id, fields in worn_out:
             # Its consumers ended before they could say what is wrong with it.
