@@ -94,11 +94,11 @@ def _letter(message_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
         event = event_pb2.Event.FromString(fields[FIELD])
     except (DecodeError, KeyError):
         event = None
-    stream, group, reason = (fields.get(n, b"").decode(errors="replace") for n in _NOTES)
+    group, stream, reason = (fields.get(n, b"").decode(errors="replace") for n in _NOTES)
     return DeadLetter(
         letter_id,
-        stream,
         group,
+        stream,
         reason,
         datetime.fromtimestamp(int(letter_id.partition("-")[0]) / 1000, UTC),
         event,

@@ -220,9 +220,10 @@ class _Reader:
         failed: dict[bytes, Exception] = {}
         for subscription in self._subscriptions:
             wanted = [event for _, event in lane if subscription.wants(event)]
-            for together in [wanted] if subscription.handle_batch else [[e] for e in wanted]:
-                if together and (error := await self._handle(subscription, together)):
-                    failed.update({ids[event.event_id]: error for event in together})
+            batches = [wanted] if subscription.handle_batch else [[event] for event in wanted]
+            for batch in filter(None, batches):
+                if error := await self._handle(subscription, batch):
+                    failed.update({ids[event.event_id]: error for event in batch})
         return failed
 
     async def _handle(
