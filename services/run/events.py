@@ -9,7 +9,7 @@ from libs import db, history
 from libs.events.bus import Subscription
 from podium.common.v1 import event_pb2
 from services.run import store, wire
-from services.run.domain import TERMINAL
+from services.run.domain import TERMINAL, RunState
 
 REPORTING = ("workflow", "task", "totp", "browser_session")
 WORKFLOW_RUN_FINISHED = "workflow_run.finished"
@@ -43,6 +43,9 @@ def _record(tx: db.Tx, events: Sequence[event_pb2.Event]) -> None:
         return
     for event in fresh:
         _append(tx, event)
+    if state is RunState.PAUSED:
+        # Nobody holds a run that rests; the end of its workflow run makes it due.
+        tx.notify(store.DUE_TOPIC)
 
 
 def _append(tx: db.Tx, event: event_pb2.Event) -> None:

@@ -141,7 +141,12 @@ def stored(tx: db.Tx, run_id: str) -> dict[str, Any] | None:
     if row is None:
         return None
     of_steps = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
-    return {"run": dict(row._mapping), "steps": [dict(s._mapping) for s in tx.execute(of_steps)]}
+    return {"run": _named(row), "steps": [_named(step) for step in tx.execute(of_steps)]}
+
+
+def _named(row: Any) -> dict[str, Any]:
+    # SQLAlchemy's names are a kind of str of its own, which is no JSON name.
+    return {str(name): value for name, value in row._mapping.items()}
 
 
 def rewrite(tx: db.Tx, run: Run) -> None:
