@@ -66,6 +66,7 @@ def workflow_run(run: WorkflowRun, blocks: list[BlockRun] | None = None) -> pb.W
         create_time=timestamp(run.created_at),
         start_time=timestamp(run.started_at),
         end_time=timestamp(run.ended_at),
+        pause_requested=run.pause_requested and not run.is_over,
     )
 
 
