@@ -62,7 +62,8 @@ class _Reader:
         consumer: str,
         subscriptions: Sequence[Subscription],
     ) -> None:
-        self._redis = redis
+        # Its own types promise text or nothing where bytes come.
+        self._redis: Any = redis
         self._clock = clock
         self._group = group
         self._consumer = consumer
