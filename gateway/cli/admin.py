@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from deploy import local
 from gateway.cli.commands import Group, limit_option, terminal
 from gateway.cli.terminal import Terminal
 from libs import errors
-from libs.events import letters
-from libs.events.letters import DeadLetter
-from libs.events.redis import connect
-from libs.settings import environment
+
+if TYPE_CHECKING:
+    from libs.events.letters import DeadLetter
 
 COLUMNS = ("id", "group", "event", "type", "run", "reason", "given up at")
 
@@ -68,11 +65,15 @@ def replay(term: Terminal, letter_id: str | None, everything: bool) -> None:
 
 
 async def _listed(term: Terminal, limit: int) -> list[DeadLetter]:
+    from libs.events import letters
+
     async with _redis(term) as redis:
         return [letter async for letter in letters.listed(redis, limit)]
 
 
 async def _replayed(term: Terminal, letter_id: str | None) -> list[DeadLetter]:
+    from libs.events import letters
+
     async with _redis(term) as redis:
         if letter_id:
             return [await letters.replay(redis, letter_id)]
@@ -82,8 +83,14 @@ async def _replayed(term: Terminal, letter_id: str | None) -> list[DeadLetter]:
 
 
 @asynccontextmanager
-async def _redis(term: Terminal) -> AsyncIterator[Redis]:
+async def _redis(term: Terminal) -> AsyncIterator[Any]:
     """Redis of the running mesh, else the one that PODIUM_REDIS_URL names."""
+    # Imported here, like the letters, because `--help` need not wait for the bus.
+    from redis.exceptions import RedisError
+
+    from libs.events.redis import connect
+    from libs.settings import environment
+
     running = local.status(term.home)
     url = running.redis_url if running else environment("PODIUM_REDIS_URL")
     if not url:

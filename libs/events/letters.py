@@ -1,5 +1,7 @@
 """Dead letters: events that a group could not handle; they are listed, and replayed to that group.
 
+The client is `Any` here: its own types promise text or nothing where bytes come.
+
 A letter waits on Redis. Should Redis lose it, the outbox publishes its event again with the rest.
 """
 
@@ -13,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from redis.asyncio import Redis
 
 from libs import errors
 from libs.events.streams import DEAD_LETTERS, FIELD, RETRIES
@@ -21,7 +22,7 @@ from podium.common.v1 import event_pb2
 
 MOST_LETTERS = 100_000
 _PAGE = 200
-_NOTES = (b"group", b"stream", b"reason")
+_NOTES = ("group", "stream", "reason")
 _LETTER_ID = re.compile(r"^\d{1,15}-\d{1,15}$")
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class DeadLetter:
 
 
 async def bury(
-    redis: Redis, stream: str, group: str, message_id: bytes, fields: Any, reason: str
+    redis: Any, stream: str, group: str, message_id: bytes, fields: Any, reason: str
 ) -> None:
     """Takes a message from its group and lays it to the dead letters, in one step."""
     letter: dict[Any, Any] = {
@@ -55,7 +56,7 @@ async def bury(
     log.error("%s gave up %s of %s: %s", group, message_id.decode(), stream, reason)
 
 
-async def listed(redis: Redis, limit: int | None = None) -> AsyncIterator[DeadLetter]:
+async def listed(redis: Any, limit: int | None = None) -> AsyncIterator[DeadLetter]:
     """The dead letters, oldest first."""
     after = "-"
     while limit is None or limit > 0:
@@ -69,7 +70,7 @@ async def listed(redis: Redis, limit: int | None = None) -> AsyncIterator[DeadLe
         after = f"({page[-1][0].decode()}"
 
 
-async def replay(redis: Redis, letter_id: str) -> DeadLetter:
+async def replay(redis: Any, letter_id: str) -> DeadLetter:
     """Gives the event to the group that gave it up, and to no other, and removes the letter."""
     if not _LETTER_ID.match(letter_id):
         raise errors.Invalid("letter_id", f"is not the id of a dead letter: {letter_id[:80]!r}")

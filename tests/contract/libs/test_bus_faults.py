@@ -8,6 +8,7 @@ import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -81,7 +82,7 @@ class Replica:
 
         def unit(tx: db.Tx) -> None:
             if tx.first_time(event.event_id):
-                row = {"event_id": event.event_id, "label": int(event.data["n"])}
+                row = {"event_id": event.event_id, "label": number_of(event)}
                 tx.execute(sa.insert(seen).values(**row))
 
         await self.database.write(unit)
@@ -96,6 +97,11 @@ class Replica:
         await stop(self.tasks)
         await self.database.close()
         await self.redis.aclose()
+
+
+def number_of(event: event_pb2.Event) -> int:
+    """The number that was said."""
+    return int(event.data.fields["n"].number_value)
 
 
 class World:
@@ -114,9 +120,10 @@ class World:
 
     async def published(self) -> list[int]:
         """What is in the stream, each by its first appearance."""
-        entries = await self.replicas[0].redis.xrange(PREFIX + "s")
+        redis: Any = self.replicas[0].redis
+        entries = await redis.xrange(PREFIX + "s")
         events = [event_pb2.Event.FromString(fields[b"event"]) for _, fields in entries]
-        return list(dict.fromkeys(int(event.data["n"]) for event in events))
+        return list(dict.fromkeys(number_of(event) for event in events))
 
     async def length(self) -> int:
         return await self.replicas[0].redis.xlen(PREFIX + "s")

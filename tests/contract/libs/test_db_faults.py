@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from libs import db, errors
 from libs.clock import Clock
@@ -98,7 +99,7 @@ async def test_wrong_data_is_the_units_own_error(url: str, tmp_path: Path) -> No
         return_exceptions=True,
     )
     assert outcomes[::2] == ["a", "b"]
-    assert isinstance(outcomes[1], sa.exc.DBAPIError | errors.Unavailable)
+    assert isinstance(outcomes[1], exc.DBAPIError | errors.Unavailable)
     await database.close()
 
 
