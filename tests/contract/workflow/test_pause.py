@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from libs import errors, ids
 from podium.workflow.v1 import workflow_pb2 as pb
-from services.workflow import wire
 from services.workflow.store.schema import workflow_runs
 from tests.contract.workflow.conftest import block, page, states
 from tests.contract.workflow.test_durability import Gate
@@ -169,7 +168,7 @@ async def test_a_retry_waits_for_the_end_of_a_pause(workflows, tasks):
             task.state = 4  # TASK_STATE_FAILED
             task.failure.reason, task.failure.message = "NO_LUCK", "not this time"
             return
-        wire._fill(task.output, "done")
+        task.output.string_value = "done"
 
     opened = asyncio.Event()
     tasks.scripts["a"] = fails_once
