@@ -29,6 +29,14 @@ outbox = sa.Table(
     sa.Column("created_at", db.Timestamp, nullable=False),
     sa.Column("published_at", db.Timestamp, index=True),
 )
+# The newest event about each run, so that the next one can name it.
+tails = sa.Table(
+    "outbox_tails",
+    db.SHARED,
+    sa.Column("run_id", sa.String(64), primary_key=True),
+    sa.Column("event_id", sa.String(64), nullable=False),
+    sa.Column("at", db.Timestamp, nullable=False, index=True),
+)
 RETENTION = timedelta(hours=24)
 SWEEP_S = 1.0
 MARK_S = 0.2
@@ -62,10 +70,24 @@ def add(
         occurred_at=_timestamp(tx.now),
         data=_struct(data),
     )
+    if event.run_id:
+        event.previous_event_id = _follow(tx, event)
     row = {"event_id": event.event_id, "event": event.SerializeToString(), "created_at": tx.now}
     tx.execute(sa.insert(outbox).values(**row))
     tx.outgoing.append(event)
     return event.event_id
+
+
+def _follow(tx: db.Tx, event: event_pb2.Event) -> str:
+    """Makes an event the newest about its run, and answers the one before it."""
+    mine = tails.c.run_id == event.run_id
+    before = tx.execute(sa.select(tails.c.event_id).where(mine).with_for_update()).scalar()
+    values = {"event_id": event.event_id, "at": tx.now}
+    if before is None:
+        tx.execute(sa.insert(tails).values(run_id=event.run_id, **values))
+        return ""
+    tx.execute(sa.update(tails).where(mine).values(**values))
+    return before
 
 
 def _timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
@@ -197,4 +219,5 @@ class Relay:
 
 def _expire(tx: db.Tx) -> None:
     tx.execute(sa.delete(outbox).where(outbox.c.published_at < tx.now - RETENTION))
+    tx.execute(sa.delete(tails).where(tails.c.at < tx.now - 7 * RETENTION))
     tx.execute(sa.delete(db.inbox).where(db.inbox.c.received_at < tx.now - 7 * RETENTION))

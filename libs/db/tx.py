@@ -67,10 +67,14 @@ class Tx:
             organization_id=organization_id,
         )
 
+    def has_seen(self, event_id: str) -> bool:
+        """Whether an event has been handled here."""
+        known = self.execute(sa.select(inbox.c.event_id).where(inbox.c.event_id == event_id))
+        return known.first() is not None
+
     def first_time(self, event_id: str) -> bool:
         """True the first time an event is seen; a repeat is to be ignored."""
-        known = self.execute(sa.select(inbox.c.event_id).where(inbox.c.event_id == event_id))
-        if known.first() is not None:
+        if self.has_seen(event_id):
             return False
         self.execute(sa.insert(inbox).values(event_id=event_id, received_at=self.now))
         return True

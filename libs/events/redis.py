@@ -27,8 +27,8 @@ LONGEST_STREAM = 100_000
 BLOCK_MS = 5_000
 BATCH = 64
 # A message that its consumer has not acknowledged for so long is another's to take.
-CLAIM_IDLE_MS = 10_000
-CLAIM_EVERY_S = 3.0
+CLAIM_IDLE_MS = 4_000
+CLAIM_EVERY_S = 1.0
 MOST_DELIVERIES = 5
 _RECONNECT_S = 0.5
 _FIELD = b"event"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
@@ -216,6 +216,11 @@ def outcome(found: workflow_pb2.WorkflowRun) -> Outcome | None:
         "failure": json_format.MessageToDict(found.failure, preserving_proto_field_name=True),
     }
     return outcome_of_workflow(result)
+
+
+def ended_at(found: workflow_pb2.WorkflowRun) -> datetime:
+    """When a workflow run ended."""
+    return found.end_time.ToDatetime(tzinfo=UTC)
 
 
 def acquire_session(found: Run) -> browser_session_pb2.AcquireSessionRequest:
