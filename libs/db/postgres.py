@@ -51,6 +51,8 @@ class PostgresDatabase(Database):
         try:
             async with self._engine.begin() as connection:
                 tx, result = await connection.run_sync(self._carry_out, unit)
+                self.crash.before_commit()
+            self.crash.after_commit()
         except (sa.exc.DBAPIError, OSError) as error:
             raise outage(error) from error
         self.counters.commits += 1

@@ -133,6 +133,8 @@ class SqliteDatabase(Database):
             with self._writer_engine.begin() as connection:
                 for unit in batch:
                     self._run_one(unit, connection, alone=len(batch) == 1)
+                self.crash.before_commit()
+            self.crash.after_commit()
         except _Alone:
             pass
         except Exception as error:

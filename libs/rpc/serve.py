@@ -26,6 +26,7 @@ from redis.asyncio import Redis
 from libs import ids, telemetry
 from libs.clock import Clock
 from libs.db import open_database
+from libs.db.crash import CrashPoint
 from libs.events.redis import RedisBus
 from libs.outbox import Relay
 from libs.rpc import policy
@@ -99,6 +100,7 @@ async def opened_mesh(tables: Any, settings: Settings) -> AsyncIterator[Mesh]:
     clock = Clock()
     url = settings.database_url or f"sqlite:///{settings.data.absolute()}/{settings.service}.db"
     database = await open_database(url, tables, clock, schema=settings.service)
+    database.crash = CrashPoint.of(settings.crash_at, settings.service)
     redis = Redis.from_url(settings.redis_url, protocol=3, health_check_interval=0)
     signals = Signals(redis, clock)
     signals.start()

@@ -15,7 +15,7 @@ from services.run import store, wire
 
 # How long an event waits for the one before it: another replica may be about to write that, or may
 # have died with it in hand. An event that never comes must not hold the others up for ever.
-PATIENCE = timedelta(seconds=8)
+PATIENCE = timedelta(seconds=12)
 SOON_S = 0.3
 REPORTING = ("workflow", "task", "totp", "browser_session")
 WORKFLOW_RUN_FINISHED = "workflow_run.finished"
@@ -58,7 +58,7 @@ def _record(tx: db.Tx, events: Sequence[event_pb2.Event]) -> None:
         if not tx.first_time(event.event_id):
             continue
         try:
-            run = store.get(tx, event.run_id)
+            run = store.held(tx, event.run_id)
         except errors.NotFound:
             continue
         if not run.ended:

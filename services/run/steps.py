@@ -28,7 +28,7 @@ PATIENCE_S = 60.0
 RECONCILE_S = 5.0
 # How much later than the end itself the saga goes on without the event: what was told before the
 # end is on its way as well, and a run that has ended takes nothing more into its history.
-EVENT_PATIENCE = timedelta(seconds=10)
+EVENT_PATIENCE = timedelta(seconds=16)
 
 
 @dataclass(frozen=True)

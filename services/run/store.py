@@ -136,6 +136,12 @@ def get(tx: db.Tx, run_id: str) -> Run:
     return _run(row, _steps(tx, run_id), _last_sequence(tx, run_id))
 
 
+def held(tx: db.Tx, run_id: str) -> Run:
+    """The same, and the run cannot end before this commit: nothing is told after its end."""
+    tx.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id).with_for_update())
+    return get(tx, run_id)
+
+
 def page(
     tx: db.Tx, *, size: int, token: str, states: Sequence[RunState], workflow_id: str
 ) -> tuple[list[Run], str]:
