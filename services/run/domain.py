@@ -142,9 +142,14 @@ class Run:
     detail: str = ""
     cancel_reason: str | None = None
     workflow_result: dict[str, Any] | None = None
+    pause_requested: bool = False
+    # How it will end once its steps are undone; from then on there is no way forward.
+    ending: Outcome | None = None
     last_sequence: int = 0
     request_id: str = ""
     traceparent: str = ""
+    idempotency_key: str | None = None
+    request_hash: str = ""
     steps: tuple[Step, ...] = field(default=())
 
     @property
@@ -152,9 +157,42 @@ class Run:
         """Whether it is in a terminal state."""
         return self.state in TERMINAL
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop, or has turned back by itself."""
+        return self.cancel_reason is not None or self.ending is not None
+
     def step(self, name: str) -> Step:
         """One of its saga's steps."""
         return next(step for step in self.steps if step.name == name)
+
+
+def fresh_steps() -> tuple[Step, ...]:
+    """The saga of a run that has not begun."""
+    return tuple(Step(name) for name in STEPS)
+
+
+def interruption(run: Run, now: datetime) -> Outcome | None:
+    """How the run is to end because somebody, or its deadline, says so; None when it may go on."""
+    if run.cancel_reason is not None:
+        return Outcome(
+            RunState.CANCELED, failure=Failure("CANCELED", run.cancel_reason or "canceled")
+        )
+    if now >= run.expires_at and run.workflow_result is None:
+        limit_s = (run.expires_at - run.created_at).total_seconds()
+        why = f"the run did not end within {limit_s:g} s"
+        return Outcome(RunState.TIMED_OUT, failure=Failure("TIMED_OUT", why))
+    return None
+
+
+def what_was_not_undone(run: Run) -> str:
+    """The run's detail about compensations that failed; empty when there is none."""
+    lost = [
+        f"{step.name} could not be undone: {step.message}"
+        for step in reversed(run.steps)
+        if step.state is StepState.COMPENSATION_FAILED
+    ]
+    return "compensation_failed: " + "; ".join(lost) if lost else ""
 
 
 def to_compensate(run: Run) -> list[Step]:
@@ -164,12 +202,38 @@ def to_compensate(run: Run) -> list[Step]:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that a person is to look at."""
+
+    alert_id: str
+    level: str
+    reason: str
+    run_id: str
+    context: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run ends."""
 
     state: RunState
     output: dict[str, Any] | None = None
     failure: Failure | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is stored and told; an output is not part of an end that is not a success."""
+        return {
+            "state": str(self.state),
+            "failure": self.failure.as_dict() if self.failure else None,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any] | None) -> Outcome | None:
+        """What `as_dict` stored."""
+        if not stored:
+            return None
+        return cls(RunState(stored["state"]), failure=Failure.from_dict(stored["failure"]))
 
 
 def outcome_of_workflow(result: dict[str, Any]) -> Outcome:

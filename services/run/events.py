@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 
-from google.protobuf import json_format
-
 from libs import db, errors, history
 from libs.events.bus import Subscription
 from libs.signals import Signals
 from podium.common.v1 import event_pb2
 from services.run import store, wire
+from services.run.domain import TERMINAL, RunState
 
 # How long an event waits for the one before it: another replica may be about to write that, or may
 # have died with it in hand. An event that never comes must not hold the others up for ever.
@@ -19,6 +18,8 @@ PATIENCE = timedelta(seconds=12)
 SOON_S = 0.3
 REPORTING = ("workflow", "task", "totp", "browser_session")
 WORKFLOW_RUN_FINISHED = "workflow_run.finished"
+# What the saga that follows a workflow run is woken by.
+TURNS = {WORKFLOW_RUN_FINISHED, "workflow_run.paused"}
 
 
 class Reports:
@@ -53,16 +54,21 @@ class TooEarly(errors.Aborted):
 
 
 def _record(tx: db.Tx, events: Sequence[event_pb2.Event]) -> None:
+    fresh = []
     for event in events:
         _require_previous(tx, event)
-        if not tx.first_time(event.event_id):
-            continue
-        try:
-            run = store.held(tx, event.run_id)
-        except errors.NotFound:
-            continue
-        if not run.ended:
-            _append(tx, event)
+        if tx.first_time(event.event_id):
+            fresh.append(event)
+    state = store.hold(tx, fresh[0].run_id) if fresh else None
+    # What is reported after the end is not written: "run.finished" is the last event, the outcome
+    # does not depend on it, and the services that report keep it themselves.
+    if state is None or state in TERMINAL:
+        return
+    for event in fresh:
+        _append(tx, event)
+    if state is RunState.PAUSED:
+        # Nobody holds a run that rests; the end of its workflow run makes it due.
+        tx.notify(store.DUE_TOPIC)
 
 
 def _require_previous(tx: db.Tx, event: event_pb2.Event) -> None:
@@ -75,21 +81,16 @@ def _require_previous(tx: db.Tx, event: event_pb2.Event) -> None:
 
 
 def _append(tx: db.Tx, event: event_pb2.Event) -> None:
-    data = json_format.MessageToDict(event.data)
-    ended = event.type == WORKFLOW_RUN_FINISHED
+    data = wire.plain(event.data)
     history.append(
         tx,
         event.run_id,
         event.type,
-        _without_output(data) if ended else data,
+        data,
         source=event.source,
         occurred_at=event.occurred_at.ToDatetime(tzinfo=UTC),
     )
-    if ended:
-        store.assign(tx, event.run_id, workflow_result=wire.plain(event.data))
+    if event.type == WORKFLOW_RUN_FINISHED:
+        store.assign(tx, event.run_id, workflow_result=data)
+    if event.type in TURNS:
         tx.notify(store.topic(event.run_id))
-
-
-def _without_output(data: dict[str, object]) -> dict[str, object]:
-    """The output is part of run.finished; twice would only make the history longer."""
-    return {key: value for key, value in data.items() if key != "output"}

@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from datetime import datetime
 from typing import Any, TypeVar
 
-import orjson
-
-from libs import context, db, errors, history, ids, lease, resilience, telemetry
+from libs import context, db, errors, ids, lease, resilience, telemetry
 from libs.clock import Clock
 from libs.lease import Work
 from libs.signals import Signals
@@ -27,15 +24,20 @@ from services.run.domain import (
     Run,
     RunState,
     StepState,
+    interruption,
     to_compensate,
+    what_was_not_undone,
 )
-from services.run.steps import Steps, StepWork
+from services.run.record import announce, end_run, end_step, note
+from services.run.steering import go_on
+from services.run.steps import Paused, Steps, StepWork
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 COMPENSATION_TRIES = 3
 INTERRUPT_CHECK_S = 5.0
-LARGEST_ANNOUNCED_OUTPUT = 16 * 1024
+# Errors that say nothing about the run: this replica cannot go on, one that takes it over can.
+OURS = {"LEASE_LOST", "STATE_MOVED_ON", "NOT_ENDED", "DATABASE_UNAVAILABLE"}
 
 
 class Interrupted(Exception):
@@ -70,18 +72,20 @@ class Saga:
 
     async def _carry(self, work: Work) -> None:
         run = await self._db.read(lambda tx: store.get(tx, work.key))
-        detail = ""
         try:
-            outcome = await self._forward(run, work)
+            outcome = run.ending or await self._forward(run, work)
         except Interrupted as interrupted:
             outcome = interrupted.outcome
-        except errors.Aborted:
-            raise
+        except Paused:
+            await self._rest(work)
+            return
         except errors.PodiumError as error:
+            if error.reason in OURS:
+                raise
             outcome = Outcome(RunState.FAILED, failure=_failure(error))
         if outcome.state is not RunState.COMPLETED:
-            detail = await self._compensate(work, outcome)
-        await self._finish(work, outcome, detail)
+            await self._compensate(work, await self._turn_back(work, outcome))
+        await self._finish(work, outcome)
 
     async def _forward(self, run: Run, work: Work) -> Outcome:
         """The steps in their order; each commit ends one and begins the next."""
@@ -100,26 +104,39 @@ class Saga:
     async def _record(
         self, work: Work, finished: tuple[StepWork, dict[str, Any]] | None, begun: StepWork
     ) -> Run:
-        def unit(tx: db.Tx) -> Run:
+        def unit(tx: db.Tx) -> tuple[Run, Outcome | None]:
             lease.guarded(tx, store.runs, "run_id", work.key, work.fence)
             run = store.get(tx, work.key)
-            if run.state is RunState.QUEUED:
-                store.enter(tx, run.run_id, RunState.RUNNING, started_at=tx.now)
-                announce(tx, run.run_id, "run.started", {"title": run.title})
             if finished is not None:
                 step, result = finished
-                if result:
-                    store.assign(tx, run.run_id, **result)
-                _end_step(tx, run, step.name, StepState.COMPLETED)
-            if not begun.wanted(run):
-                store.set_step(tx, run.run_id, begun.name, StepState.SKIPPED)
-                note(tx, run.run_id, "saga.step_skipped", {"step": begun.name})
-            elif run.step(begun.name).state is not StepState.RUNNING:
-                store.set_step(tx, run.run_id, begun.name, StepState.RUNNING)
-                note(tx, run.run_id, "saga.step_started", {"step": begun.name})
-            return store.get(tx, run.run_id)
+                end_step(tx, run, step.name, StepState.COMPLETED, **result)
+            # A deadline that passed while nobody held the run is seen here, before anything begins.
+            outcome = interruption(run, tx.now)
+            if outcome is None:
+                _begin(tx, run, begun)
+            return store.get(tx, run.run_id), outcome
 
-        return await self._db.write(unit)
+        run, outcome = await self._db.write(unit)
+        if outcome is not None:
+            raise Interrupted(outcome)
+        return run
+
+    async def _rest(self, work: Work) -> None:
+        """The workflow run has come to rest: so does the run, without a lease, until woken."""
+
+        def unit(tx: db.Tx) -> None:
+            lease.guarded(tx, store.runs, "run_id", work.key, work.fence)
+            run = store.get(tx, work.key)
+            if run.pause_requested and run.state is RunState.RUNNING:
+                store.enter(tx, run.run_id, RunState.PAUSED)
+                note(tx, run.run_id, "run.paused", {})
+            lease.release(tx, store.runs, "run_id", work.key, work.fence)
+            tx.notify(store.topic(work.key))
+            # It may have been resumed or cancelled meanwhile; then it is due at once.
+            tx.notify(store.DUE_TOPIC)
+
+        await self._db.write(unit)
+        work.released = True
 
     async def _interruptible(self, run: Run, work: Awaitable[T]) -> T:
         """Waits for the work, or raises Interrupted as soon as the run is to stop."""
@@ -140,36 +157,23 @@ class Saga:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _check_interrupted(self, run_id: str) -> None:
-        def look(tx: db.Tx) -> Outcome | None:
-            run = store.get(tx, run_id)
-            if run.cancel_reason is not None:
-                return Outcome(
-                    RunState.CANCELED, failure=Failure("CANCELED", run.cancel_reason or "canceled")
-                )
-            if tx.now >= run.expires_at and run.workflow_result is None:
-                limit_s = (run.expires_at - run.created_at).total_seconds()
-                why = f"the run did not end within {limit_s:g} s"
-                return Outcome(RunState.TIMED_OUT, failure=Failure("TIMED_OUT", why))
-            return None
-
-        if (outcome := await self._db.read(look)) is not None:
+        outcome = await self._db.read(lambda tx: interruption(store.get(tx, run_id), tx.now))
+        if outcome is not None:
             raise Interrupted(outcome)
 
-    async def _compensate(self, work: Work, outcome: Outcome) -> str:
-        """Undoes what was done, newest first; answers what could not be undone, in words."""
-        run = await self._fail_running_step(work, outcome)
+    async def _compensate(self, work: Work, run: Run) -> None:
+        """Undoes what was done, newest first."""
         by_name = {step.name: step for step in self._steps.table}
-        lost = []
         for recorded in to_compensate(run):
             step = by_name[recorded.name]
             try:
                 await self._undo(step, run)
             except errors.PodiumError as error:
-                lost.append(f"{step.name} could not be undone: {error.message}")
+                if error.reason in OURS:
+                    raise
                 await self._record_compensation(work, step.name, error)
             else:
                 await self._record_compensation(work, step.name, None)
-        return "compensation_failed: " + "; ".join(lost) if lost else ""
 
     async def _undo(self, step: StepWork, run: Run) -> None:
         for attempt in range(1, COMPENSATION_TRIES + 1):
@@ -179,14 +183,17 @@ class Saga:
             except (errors.NotFound, errors.FailedPrecondition):
                 # What is to be undone is gone already.
                 return None
-            except errors.PodiumError:
-                if attempt == COMPENSATION_TRIES:
+            except errors.PodiumError as error:
+                if attempt == COMPENSATION_TRIES or error.reason in OURS:
                     raise
                 await self._clock.sleep(0.2 * 2**attempt)
         return None
 
-    async def _fail_running_step(self, work: Work, outcome: Outcome) -> Run:
-        """Marks the step that ended the run; one whose effect is uncertain is left to be undone."""
+    async def _turn_back(self, work: Work, outcome: Outcome) -> Run:
+        """Writes down how the run will end; whoever takes it over goes on undoing, never forward.
+
+        Marks the step that ended the run; one whose effect is uncertain is left to be undone.
+        """
         definite = outcome.state in (RunState.FAILED, RunState.TERMINATED) and (
             outcome.failure is None or outcome.failure.category != resilience.Category.TRANSIENT
         )
@@ -194,10 +201,14 @@ class Saga:
         def unit(tx: db.Tx) -> Run:
             lease.guarded(tx, store.runs, "run_id", work.key, work.fence)
             run = store.get(tx, work.key)
+            if run.ending is not None:
+                return run
+            store.assign(tx, run.run_id, ending=outcome.as_dict())
+            note(tx, run.run_id, "saga.turned_back", outcome.as_dict())
             for step in run.steps:
                 if step.state is StepState.RUNNING and definite:
                     why = outcome.failure.message if outcome.failure else ""
-                    _end_step(tx, run, step.name, StepState.FAILED, why)
+                    end_step(tx, run, step.name, StepState.FAILED, why)
             return store.get(tx, work.key)
 
         return await self._db.write(unit)
@@ -209,16 +220,19 @@ class Saga:
             lease.guarded(tx, store.runs, "run_id", work.key, work.fence)
             run = store.get(tx, work.key)
             if error is None:
-                _end_step(tx, run, name, StepState.COMPENSATED)
+                end_step(tx, run, name, StepState.COMPENSATED)
                 return
-            _end_step(tx, run, name, StepState.COMPENSATION_FAILED, error.message)
+            end_step(tx, run, name, StepState.COMPENSATION_FAILED, error.message)
+            alert_id, reason = ids.new("alrt"), "COMPENSATION_FAILED"
             about = {"run_id": work.key, "step": name, "message": error.message}
-            store.add_alert(tx, ids.new("alrt"), "error", "COMPENSATION_FAILED", about)
-            announce(tx, work.key, "alert.raised", {"reason": "COMPENSATION_FAILED", **about})
+            store.add_alert(tx, alert_id, "error", reason, work.key, about)
+            announce(
+                tx, work.key, "alert.raised", {"alert_id": alert_id, "reason": reason, **about}
+            )
 
         await self._db.write(unit)
 
-    async def _finish(self, work: Work, outcome: Outcome, detail: str) -> None:
+    async def _finish(self, work: Work, outcome: Outcome) -> None:
         """The commit that ends the run: its state, its last events, its lease.
 
         The final event is in the outbox of this commit, which is all that send_webhooks does; so
@@ -229,11 +243,10 @@ class Saga:
             lease.guarded(tx, store.runs, "run_id", work.key, work.fence)
             run = store.get(tx, work.key)
             if outcome.state is RunState.COMPLETED:
-                _end_step(tx, run, EXECUTE_WORKFLOW, StepState.COMPLETED)
+                end_step(tx, run, EXECUTE_WORKFLOW, StepState.COMPLETED)
             store.set_step(tx, work.key, SEND_WEBHOOKS, StepState.RUNNING)
             store.set_step(tx, work.key, SEND_WEBHOOKS, StepState.COMPLETED)
-            store.finish(tx, work.key, outcome, detail)
-            announce(tx, work.key, "run.finished", finished_data(run, outcome, detail, tx.now))
+            end_run(tx, run, outcome, what_was_not_undone(run))
             lease.release(tx, store.runs, "run_id", work.key, work.fence)
             tx.notify(store.topic(work.key))
 
@@ -241,46 +254,19 @@ class Saga:
         work.released = True
 
 
-def note(tx: db.Tx, run_id: str, type_: str, data: dict[str, Any]) -> None:
-    """An event of the run's history that nobody but its watchers needs."""
-    history.append(tx, run_id, type_, data, source="run")
-
-
-def announce(tx: db.Tx, run_id: str, type_: str, data: dict[str, Any]) -> None:
-    """An event of the run's history that the other services are told of as well."""
-    note(tx, run_id, type_, data)
-    tx.publish(type_, data, run_id=run_id)
-
-
-def finished_data(run: Run, outcome: Outcome, detail: str, now: datetime) -> dict[str, Any]:
-    """What is told about the end of a run; an output too large for an event stays in the run."""
-    data: dict[str, Any] = {
-        "state": str(outcome.state),
-        "title": run.title,
-        "duration_ms": round((now - run.created_at).total_seconds() * 1000),
-        "browser_session_id": run.browser_session_id,
-    }
-    if run.workflow_id:
-        data |= {"workflow_id": run.workflow_id, "workflow_version": run.workflow_version}
-    if outcome.output is not None:
-        fits = len(orjson.dumps(outcome.output)) <= LARGEST_ANNOUNCED_OUTPUT
-        data |= {"output": outcome.output} if fits else {"output_omitted": True}
-    if outcome.failure is not None:
-        data["failure"] = outcome.failure.as_dict()
-    if detail:
-        data["detail"] = detail
-    return data
-
-
-def _end_step(tx: db.Tx, run: Run, name: str, state: StepState, why: str = "") -> None:
-    store.set_step(tx, run.run_id, name, state, why)
-    data: dict[str, Any] = {"step": name}
-    if (began := run.step(name).started_at) is not None:
-        data["duration_ms"] = round((tx.now - began).total_seconds() * 1000)
-    if why:
-        data["message"] = why
-    verb = "finished" if state is StepState.COMPLETED else state
-    note(tx, run.run_id, f"saga.step_{verb}", data)
+def _begin(tx: db.Tx, run: Run, step: StepWork) -> None:
+    """A step begins, or is passed over; the first one begins the run."""
+    if run.state is RunState.QUEUED:
+        store.enter(tx, run.run_id, RunState.RUNNING, started_at=tx.now)
+        announce(tx, run.run_id, "run.started", {"title": run.title})
+    if run.state is RunState.PAUSED:
+        go_on(tx, run, "its workflow run has ended")
+    if not step.wanted(run):
+        store.set_step(tx, run.run_id, step.name, StepState.SKIPPED)
+        note(tx, run.run_id, "saga.step_skipped", {"step": step.name})
+    elif run.step(step.name).state is not StepState.RUNNING:
+        store.set_step(tx, run.run_id, step.name, StepState.RUNNING)
+        note(tx, run.run_id, "saga.step_started", {"step": step.name})
 
 
 def _failure(error: errors.PodiumError) -> Failure:

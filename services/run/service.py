@@ -13,18 +13,19 @@ from podium.browser_session.v1 import browser_session_pb2_grpc
 from podium.run.v1 import run_pb2, run_pb2_grpc
 from podium.totp.v1 import totp_pb2_grpc
 from podium.workflow.v1 import workflow_pb2, workflow_pb2_grpc
-from services.run import store, wire
+from services.run import audit, projection, steering, store, wire
 from services.run.domain import (
     CREATE_WORKFLOW_RUN,
     Run,
     RunState,
     StepState,
+    fresh_steps,
 )
 from services.run.events import Reports
-from services.run.saga import Saga, announce, note
+from services.run.record import note
+from services.run.saga import Saga
 from services.run.steps import Others, Steps
 
-LONGEST_REASON = 500
 # Safety net of the streams; a commit wakes them at once.
 RECHECK_S = 5.0
 CONCURRENT_SAGAS = 500
@@ -145,20 +146,49 @@ class RunService(run_pb2_grpc.RunServiceServicer):
         self, request: run_pb2.CancelRunRequest, _context: Any
     ) -> run_pb2.CancelRunResponse:
         """Writes down that the run is to stop, and wakes its saga."""
+        run_id, reason = ids.check("run_id", "run", request.run_id), wire.reason(request.reason)
+        run = await self._db.write(lambda tx: steering.cancel(tx, run_id, reason))
+        return run_pb2.CancelRunResponse(run=wire.run(run))
+
+    async def PauseRun(
+        self, request: run_pb2.PauseRunRequest, _context: Any
+    ) -> run_pb2.PauseRunResponse:
+        """Writes down that the run is to rest at the next block boundary, and wakes its saga."""
+        run_id, reason = ids.check("run_id", "run", request.run_id), wire.reason(request.reason)
+        run = await self._db.write(lambda tx: steering.pause(tx, run_id, reason))
+        return run_pb2.PauseRunResponse(run=wire.run(run))
+
+    async def ResumeRun(
+        self, request: run_pb2.ResumeRunRequest, _context: Any
+    ) -> run_pb2.ResumeRunResponse:
+        """Lets the run go on."""
         run_id = ids.check("run_id", "run", request.run_id)
-        if len(request.reason) > LONGEST_REASON:
-            raise errors.Invalid("reason", f"must be at most {LONGEST_REASON} characters")
+        run = await self._db.write(lambda tx: steering.resume(tx, run_id))
+        return run_pb2.ResumeRunResponse(run=wire.run(run))
 
-        def unit(tx: db.Tx) -> Run:
-            run = store.get(tx, run_id)
-            if run.ended or run.cancel_reason is not None:
-                return run
-            store.assign(tx, run_id, cancel_reason=request.reason)
-            note(tx, run_id, "run.cancel_requested", {"reason": request.reason})
-            tx.notify(store.topic(run_id))
-            return store.get(tx, run_id)
+    async def RebuildRun(
+        self, request: run_pb2.RebuildRunRequest, _context: Any
+    ) -> run_pb2.RebuildRunResponse:
+        """Compares the run with what its history says, and repairs it if asked to."""
+        run_id = ids.check("run_id", "run", request.run_id)
+        found = await self._db.read(lambda tx: audit.looked_at(tx, run_id))
+        if found.result is not audit.Result.IDENTICAL:
+            repair = not request.verify_only
+            found = await self._db.write(lambda tx: audit.examined(tx, run_id, repair=repair))
+        return wire.rebuilt(run_id, found)
 
-        return run_pb2.CancelRunResponse(run=wire.run(await self._db.write(unit)))
+    async def ListAlerts(
+        self, request: run_pb2.ListAlertsRequest, _context: Any
+    ) -> run_pb2.ListAlertsResponse:
+        """A page of alerts."""
+        size, token = pages.size(request.page_size), request.page_token
+        run_id = ids.check("run_id", "run", request.run_id) if request.run_id else ""
+        found, next_token = await self._db.read(
+            lambda tx: store.alert_page(tx, size=size, token=token, run_id=run_id)
+        )
+        return run_pb2.ListAlertsResponse(
+            alerts=[wire.alert(alert) for alert in found], next_page_token=next_token
+        )
 
     async def WatchRun(
         self, request: run_pb2.WatchRunRequest, _context: Any
@@ -240,16 +270,19 @@ class _Acceptance:
             expires_at=tx.now + self._timeout,
             request_id=context.current().request_id,
             traceparent=telemetry.traceparent(),
-            steps=store.fresh_steps(),
+            idempotency_key=request.idempotency_key or None,
+            request_hash=wire.request_hash(request),
+            steps=fresh_steps(),
         )
-        store.insert(tx, run, request.idempotency_key, wire.request_hash(request))
-        facts = {
+        store.insert(tx, run)
+        told = {
             "title": run.title,
             "workflow_id": run.workflow_id,
             "workflow_version": run.workflow_version,
             "workflow_run_id": run.workflow_run_id,
         }
-        announce(tx, run.run_id, "run.created", facts)
+        note(tx, run.run_id, "run.created", projection.creation_facts(run))
+        tx.publish("run.created", told, run_id=run.run_id)
         store.set_step(tx, run.run_id, CREATE_WORKFLOW_RUN, StepState.RUNNING)
         store.set_step(tx, run.run_id, CREATE_WORKFLOW_RUN, StepState.COMPLETED)
         note(tx, run.run_id, "saga.step_finished", {"step": CREATE_WORKFLOW_RUN})

@@ -31,6 +31,10 @@ RECONCILE_S = 5.0
 EVENT_PATIENCE = timedelta(seconds=16)
 
 
+class Paused(Exception):
+    """The workflow run rests at a block boundary, as it was asked to."""
+
+
 @dataclass(frozen=True)
 class StepWork:
     """What one step does and how it is undone."""
@@ -90,10 +94,46 @@ class Steps:
         await self._patiently(lambda: self._others.browser_session.ReleaseSession(request))
 
     async def _execute(self, run: Run) -> dict[str, Any]:
+        if run.pause_requested:
+            await self._steer(run)
         request = wire.start_workflow_run(run)
-        await self._patiently(lambda: self._others.workflow.StartWorkflowRun(request))
-        await self._until_ended(run)
+        answer = await self._patiently(lambda: self._others.workflow.StartWorkflowRun(request))
+        await self._follow(run, answer.workflow_run)
         return {}
+
+    async def _follow(self, run: Run, standing: Any) -> None:
+        """Waits for the end and passes on what is asked meanwhile; raises Paused when it rests.
+
+        What the run wants and what the workflow run says are compared whenever something happens
+        and every few seconds, so a request that a dead replica did not pass on is passed on.
+        """
+        async with self._signals.subscribe(store.topic(run.run_id)) as subscription:
+            while True:
+                present = await self._db.read(lambda tx: store.get(tx, run.run_id))
+                if present.workflow_result is not None:
+                    return
+                if present.pause_requested != standing.pause_requested:
+                    standing = await self._steer(present)
+                if present.pause_requested and wire.rests(standing):
+                    raise Paused
+                if await subscription.wait(RECONCILE_S):
+                    if present.pause_requested:
+                        standing = await self._standing(run)
+                    continue
+                standing = await self._standing(run)
+                if await self._ended_long_ago(standing):
+                    return
+
+    async def _steer(self, run: Run) -> Any:
+        """Tells the workflow run to pause, or to go on."""
+        workflow = self._others.workflow
+        if run.pause_requested:
+            request: Any = wire.pause_workflow_run(run)
+            answer = await self._patiently(lambda: workflow.PauseWorkflowRun(request))
+        else:
+            request = wire.resume_workflow_run(run)
+            answer = await self._patiently(lambda: workflow.ResumeWorkflowRun(request))
+        return answer.workflow_run
 
     async def _cancel_workflow(self, run: Run) -> None:
         request = wire.cancel_workflow_run(
@@ -114,18 +154,17 @@ class Steps:
                     return
                 if await subscription.wait(RECONCILE_S):
                     continue
-                if await self._ended_long_ago(run):
+                if await self._ended_long_ago(await self._standing(run)):
                     return
 
     async def _ended(self, run: Run) -> Outcome | None:
-        return wire.outcome(await self._workflow_run(run))
+        return wire.outcome(await self._standing(run))
 
-    async def _ended_long_ago(self, run: Run) -> bool:
-        found = await self._workflow_run(run)
+    async def _ended_long_ago(self, found: Any) -> bool:
         now = await self._db.read(lambda tx: tx.now)
         return wire.outcome(found) is not None and now - wire.ended_at(found) > EVENT_PATIENCE
 
-    async def _workflow_run(self, run: Run) -> Any:
+    async def _standing(self, run: Run) -> Any:
         request = wire.get_workflow_run(run)
         answer = await self._patiently(lambda: self._others.workflow.GetWorkflowRun(request))
         return answer.workflow_run

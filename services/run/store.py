@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from libs import context, db, errors, history, lease, pages
 from services.run.domain import (
-    STEPS,
     TERMINAL,
+    Alert,
     Failure,
     Outcome,
     Run,
@@ -46,6 +46,8 @@ runs = sa.Table(
     sa.Column("detail", sa.Text, nullable=False, default=""),
     sa.Column("cancel_reason", sa.Text),
     sa.Column("workflow_result", db.JSON),
+    sa.Column("pause_requested", sa.Boolean, nullable=False, default=False),
+    sa.Column("ending", db.JSON),
     sa.Column("request_id", sa.String(128), nullable=False),
     sa.Column("traceparent", sa.String(64), nullable=False),
     sa.Column("idempotency_key", sa.String(128)),
@@ -71,10 +73,12 @@ alerts = sa.Table(
     METADATA,
     sa.Column("alert_id", sa.String(64), primary_key=True),
     sa.Column("organization_id", sa.String(64), nullable=False),
+    sa.Column("run_id", sa.String(64), nullable=False),
     sa.Column("level", sa.String(16), nullable=False),
     sa.Column("reason", sa.String(64), nullable=False),
     sa.Column("context", db.JSON, nullable=False),
     sa.Column("created_at", db.Timestamp, nullable=False),
+    sa.Index("alerts_by_organization", "organization_id", "alert_id"),
 )
 _RUN_COLUMNS = {field.name for field in dataclasses.fields(Run)} - {"steps", "last_sequence"}
 
@@ -87,32 +91,84 @@ def topic(run_id: str) -> str:
 DUE_TOPIC = "runs-due"
 
 
-def due(_tx: db.Tx) -> sa.ColumnElement[bool]:
-    """A run wants its saga carried on until it has ended."""
-    return runs.c.state.in_([state for state in RunState if state not in TERMINAL])
+def due(tx: db.Tx) -> sa.ColumnElement[bool]:
+    """A run wants its saga carried on until it has ended.
+
+    A paused one rests without a lease until something happens to it, or its deadline comes: that
+    is a row, so it comes whether or not a replica was there to wait for it.
+    """
+    going = [state for state in RunState if state not in TERMINAL | {RunState.PAUSED}]
+    woken = sa.or_(
+        runs.c.cancel_reason.is_not(None),
+        runs.c.ending.is_not(None),
+        runs.c.workflow_result.is_not(None),
+        runs.c.expires_at <= tx.now,
+    )
+    return sa.or_(runs.c.state.in_(going), sa.and_(runs.c.state == RunState.PAUSED, woken))
 
 
-def insert(tx: db.Tx, run: Run, idempotency_key: str, request_hash: str) -> None:
+def insert(tx: db.Tx, run: Run) -> None:
     """Writes a new run and its steps; Conflict (DUPLICATE_KEY) when the key is taken."""
-    row = {name: getattr(run, name) for name in _RUN_COLUMNS}
-    row["failure"] = None
-    row |= {"idempotency_key": idempotency_key or None, "request_hash": request_hash}
     try:
-        tx.execute(sa.insert(runs).values(**row))
+        tx.execute(sa.insert(runs).values(**columns(run)))
     except sa.exc.IntegrityError:
         raise errors.Conflict("the key is taken", reason="DUPLICATE_KEY") from None
-    for position, step in enumerate(run.steps):
-        tx.execute(
-            sa.insert(steps).values(
-                run_id=run.run_id,
-                position=position,
-                name=step.name,
-                state=step.state,
-                started_at=step.started_at,
-                ended_at=step.ended_at,
-                message=step.message,
-            )
-        )
+    tx.execute(sa.insert(steps), step_rows(run))
+
+
+def columns(run: Run) -> dict[str, Any]:
+    """A run as its row, without the columns of its lease: those are no facts about the run."""
+    row = {name: getattr(run, name) for name in _RUN_COLUMNS}
+    row["failure"] = run.failure.as_dict() if run.failure else None
+    row["ending"] = run.ending.as_dict() if run.ending else None
+    return row
+
+
+def step_rows(run: Run) -> list[dict[str, Any]]:
+    """The steps of a run as rows, in their order."""
+    return [
+        {"run_id": run.run_id, "position": position} | dataclasses.asdict(step)
+        for position, step in enumerate(run.steps)
+    ]
+
+
+def stored(tx: db.Tx, run_id: str) -> dict[str, Any] | None:
+    """The rows of a run exactly as they are, in the form of `columns` and `step_rows`."""
+    query = sa.select(*(runs.c[name] for name in sorted(_RUN_COLUMNS))).where(
+        runs.c.run_id == run_id, runs.c.organization_id == context.organization()
+    )
+    row = tx.execute(query).first()
+    if row is None:
+        return None
+    of_steps = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
+    return {"run": _named(row), "steps": [_named(step) for step in tx.execute(of_steps)]}
+
+
+def _named(row: Any) -> dict[str, Any]:
+    # SQLAlchemy's names are a kind of str of its own, which is no JSON name.
+    return {str(name): value for name, value in row._mapping.items()}
+
+
+def rewrite(tx: db.Tx, run: Run) -> None:
+    """Makes the rows of a run what `run` says; its lease stays as it is."""
+    mine = (runs.c.run_id == run.run_id, runs.c.organization_id == run.organization_id)
+    if tx.execute(sa.update(runs).where(*mine).values(**columns(run))).rowcount == 0:
+        tx.execute(sa.insert(runs).values(**columns(run)))
+    tx.execute(sa.delete(steps).where(steps.c.run_id == run.run_id))
+    tx.execute(sa.insert(steps), step_rows(run))
+
+
+def hold(tx: db.Tx, run_id: str) -> RunState | None:
+    """The state of a run of the present organisation, which nobody changes until the commit.
+
+    Whoever writes a run's history takes its row first, so that nothing is added after its end and
+    no two writers wait for each other.
+    """
+    query = sa.select(runs.c.state).where(
+        runs.c.run_id == run_id, runs.c.organization_id == context.organization()
+    )
+    state = tx.execute(query.with_for_update()).scalar()
+    return None if state is None else RunState(state)
 
 
 def by_key(tx: db.Tx, idempotency_key: str) -> tuple[Run, str] | None:
@@ -134,12 +190,6 @@ def get(tx: db.Tx, run_id: str) -> Run:
     if row is None:
         raise errors.NotFound("run", run_id)
     return _run(row, _steps(tx, run_id), _last_sequence(tx, run_id))
-
-
-def held(tx: db.Tx, run_id: str) -> Run:
-    """The same, and the run cannot end before this commit: nothing is told after its end."""
-    tx.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id).with_for_update())
-    return get(tx, run_id)
 
 
 def page(
@@ -197,12 +247,15 @@ def set_step(tx: db.Tx, run_id: str, name: str, state: StepState, message: str =
     tx.execute(sa.update(steps).where(*where).values(**values))
 
 
-def add_alert(tx: db.Tx, alert_id: str, level: str, reason: str, about: dict[str, Any]) -> None:
+def add_alert(
+    tx: db.Tx, alert_id: str, level: str, reason: str, run_id: str, about: dict[str, Any]
+) -> None:
     """Writes an alert that people are to see."""
     tx.execute(
         sa.insert(alerts).values(
             alert_id=alert_id,
             organization_id=context.organization(),
+            run_id=run_id,
             level=level,
             reason=reason,
             context=about,
@@ -211,12 +264,52 @@ def add_alert(tx: db.Tx, alert_id: str, level: str, reason: str, about: dict[str
     )
 
 
+def alert_page(tx: db.Tx, *, size: int, token: str, run_id: str) -> tuple[list[Alert], str]:
+    """Alerts of the present organisation, newest first, and the token of the next page."""
+    query = sa.select(alerts).where(alerts.c.organization_id == context.organization())
+    if after := pages.position(token):
+        query = query.where(alerts.c.alert_id < after[0])
+    if run_id:
+        query = query.where(alerts.c.run_id == run_id)
+    rows = list(tx.execute(query.order_by(alerts.c.alert_id.desc()).limit(size + 1)))
+    found = [
+        Alert(row.alert_id, row.level, row.reason, row.run_id, row.context, row.created_at)
+        for row in rows[:size]
+    ]
+    return found, pages.token(found[-1].alert_id) if len(rows) > size else ""
+
+
 def _steps(tx: db.Tx, run_id: str) -> tuple[Step, ...]:
     query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
     return tuple(
         Step(row.name, StepState(row.state), row.started_at, row.ended_at, row.message)
         for row in tx.execute(query)
     )
+
+
+def head(tx: db.Tx, run_id: str) -> list[Any]:
+    """How long the history of a run is, and the hash of its last event, as kept beside it."""
+    query = sa.select(history.heads.c.sequence, history.heads.c.hash)
+    row = tx.execute(query.where(history.heads.c.stream_id == run_id)).first()
+    return [0, ""] if row is None else [row.sequence, row.hash]
+
+
+def owns_history(tx: db.Tx, run_id: str) -> bool:
+    """Whether the present organisation has a history of that id, be there a run or not."""
+    events = history.history
+    query = sa.select(events.c.sequence).where(
+        events.c.stream_id == run_id, events.c.organization_id == context.organization()
+    )
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def foreign_events(tx: db.Tx, run_id: str) -> list[int]:
+    """Sequences in a run's history that say they are another organisation's: there are none."""
+    events = history.history
+    query = sa.select(events.c.sequence).where(
+        events.c.stream_id == run_id, events.c.organization_id != context.organization()
+    )
+    return [row.sequence for row in tx.execute(query.order_by(events.c.sequence).limit(10))]
 
 
 def _last_sequence(tx: db.Tx, run_id: str) -> int:
@@ -228,9 +321,5 @@ def _run(row: Any, recorded: tuple[Step, ...], last_sequence: int) -> Run:
     values = {name: row._mapping[name] for name in _RUN_COLUMNS}
     values["state"] = RunState(values["state"])
     values["failure"] = Failure.from_dict(values["failure"])
+    values["ending"] = Outcome.from_dict(values["ending"])
     return Run(**values, steps=recorded, last_sequence=last_sequence)
-
-
-def fresh_steps() -> tuple[Step, ...]:
-    """The saga of a run that has not begun."""
-    return tuple(Step(name) for name in STEPS)

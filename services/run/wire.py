@@ -15,9 +15,11 @@ from podium.common.v1 import failure_pb2
 from podium.run.v1 import run_pb2
 from podium.totp.v1 import totp_pb2
 from podium.workflow.v1 import workflow_pb2
+from services.run.audit import Finding
 from services.run.domain import (
     DEFAULT_TIMEOUT,
     LONGEST_TIMEOUT,
+    Alert,
     Failure,
     Outcome,
     Run,
@@ -27,6 +29,7 @@ from services.run.domain import (
 )
 
 MOST_LABELS = 16
+LONGEST_REASON = 500
 DEFAULT_WAIT_S = 30.0
 LONGEST_WAIT_S = 300.0
 
@@ -49,6 +52,7 @@ def run(found: Run) -> run_pb2.Run:
         labels=found.labels,
         title=found.title,
         detail=found.detail,
+        pause_requested=found.pause_requested and not found.ended,
     )
     if found.output is not None:
         message.output.CopyFrom(struct(found.output))
@@ -67,6 +71,33 @@ def event(entry: history.Entry) -> run_pb2.RunEvent:
         occurred_at=timestamp(entry.occurred_at),
         data=struct(entry.data),
         hash=entry.hash,
+    )
+
+
+def rebuilt(run_id: str, found: Finding) -> run_pb2.RebuildRunResponse:
+    """What an audit found."""
+    message = run_pb2.RebuildRunResponse(
+        run_id=run_id,
+        result=f"REBUILD_RESULT_{found.result.upper()}",
+        event_count=found.event_count,
+    )
+    if (difference := found.difference) is not None:
+        message.difference.place = difference.place
+        message.difference.stored = difference.stored
+        message.difference.rebuilt = difference.rebuilt
+    return message
+
+
+def alert(found: Alert) -> run_pb2.Alert:
+    """An alert as people see it."""
+    return run_pb2.Alert(
+        alert_id=found.alert_id,
+        level=found.level,
+        reason=found.reason,
+        run_id=found.run_id,
+        message=str(found.context.get("message", "")),
+        context=struct(found.context),
+        create_time=timestamp(found.created_at),
     )
 
 
@@ -114,7 +145,9 @@ def _whole(value: Any) -> Any:
         return {key: _whole(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    # Beyond 2**53 not every whole number is a float, and JSON's integers end at 64 bits.
+    whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2**53
+    return int(value) if whole else value
 
 
 def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
@@ -150,6 +183,14 @@ def checked(request: run_pb2.CreateRunRequest) -> None:
     wrong += _faulty_labels(dict(request.labels))
     if wrong:
         raise errors.Invalid.many(wrong)
+
+
+def reason(given: str) -> str:
+    """Why somebody asks for something; Invalid when it is too long."""
+    if len(given) > LONGEST_REASON:
+        raise errors.Invalid("reason", f"must be at most {LONGEST_REASON} characters")
+    # A database of texts has no place for it.
+    return given.replace("\0", "")
 
 
 def _faulty_labels(labels: dict[str, str]) -> list[tuple[str, str]]:
@@ -247,6 +288,21 @@ def start_workflow_run(found: Run) -> workflow_pb2.StartWorkflowRunRequest:
 def cancel_workflow_run(workflow_run_id: str, reason: str) -> workflow_pb2.CancelWorkflowRunRequest:
     """Stops a workflow run, or abandons it."""
     return workflow_pb2.CancelWorkflowRunRequest(workflow_run_id=workflow_run_id, reason=reason)
+
+
+def pause_workflow_run(found: Run) -> workflow_pb2.PauseWorkflowRunRequest:
+    """Lets a workflow run stop at its next block boundary."""
+    return workflow_pb2.PauseWorkflowRunRequest(workflow_run_id=found.workflow_run_id)
+
+
+def resume_workflow_run(found: Run) -> workflow_pb2.ResumeWorkflowRunRequest:
+    """Lets a workflow run go on."""
+    return workflow_pb2.ResumeWorkflowRunRequest(workflow_run_id=found.workflow_run_id)
+
+
+def rests(found: workflow_pb2.WorkflowRun) -> bool:
+    """Whether a workflow run has come to rest at a block boundary."""
+    return found.state == workflow_pb2.WORKFLOW_RUN_STATE_PAUSED
 
 
 def get_workflow_run(found: Run) -> workflow_pb2.GetWorkflowRunRequest:

@@ -22,6 +22,7 @@ class RunState(StrEnum):
 
     CREATED = "created"
     RUNNING = "running"
+    PAUSED = "paused"
     COMPLETED = "completed"
     FAILED = "failed"
     TERMINATED = "terminated"
@@ -41,7 +42,9 @@ class BlockState(StrEnum):
 RUN_ENDS = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.TERMINATED, RunState.CANCELED})
 RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.CREATED: frozenset({RunState.RUNNING, RunState.CANCELED}),
-    RunState.RUNNING: RUN_ENDS,
+    RunState.RUNNING: RUN_ENDS | {RunState.PAUSED},
+    # A cancel wakes it first, so that the engine ends what it has begun.
+    RunState.PAUSED: frozenset({RunState.RUNNING}),
     **{end: frozenset() for end in RUN_ENDS},
 }
 
@@ -105,6 +108,7 @@ class WorkflowRun:
     request_id: str = ""
     traceparent: str = ""
     cancel_reason: str | None = None
+    pause_requested: bool = False
     output: dict[str, Any] | None = None
     failure: Failure | None = None
     created_at: datetime | None = None
@@ -147,6 +151,8 @@ class BlockRun:
     artifacts: list[dict[str, Any]] = field(default_factory=list)
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    # How long its run was paused while it was open: that time does not count against it.
+    paused_ms: int = 0
 
     @property
     def is_over(self) -> bool:

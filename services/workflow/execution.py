@@ -51,6 +51,10 @@ class Canceled(Exception):
     """Somebody asked the workflow run to stop."""
 
 
+class Paused(Exception):
+    """The workflow run rests at a block boundary until it is resumed."""
+
+
 class Resting(Exception):
     """There is nothing to do before a moment."""
 
@@ -92,6 +96,7 @@ class Execution:
         journal: Journal,
         tools: Tools,
         cancel: asyncio.Event,
+        pause: asyncio.Event,
     ) -> None:
         self._run = run
         self._definition = definition
@@ -100,9 +105,10 @@ class Execution:
         self._journal = journal
         self._tools = tools
         self._cancel = cancel
+        self._pause = pause
 
     async def carry_out(self) -> dict[str, Any]:
-        """Run all blocks and answer the output. Raises Failed, Canceled, Resting, Aborted."""
+        """Run all blocks and answer the output; Failed, Canceled, Paused, Resting, Aborted."""
         run = self._run
         values = {
             "parameters": run.parameters,
@@ -140,8 +146,7 @@ class Execution:
         """The first attempt, or one that another replica began and did not end."""
         if last is not None:
             return await self._resume(step, last, level)
-        if self._cancel.is_set():
-            raise Canceled
+        await self._boundary()
         block_run = _new(step, path, 1)
         try:
             wanted = step.written.when is None or templates.holds(step.written.when, level.values)
@@ -154,6 +159,15 @@ class Execution:
                 await self._journal.commit()
             return block_run
         return await self._attempt(step, block_run, level)
+
+    async def _boundary(self) -> None:
+        """No block runs that could be interrupted: the place to stop, or to rest."""
+        if self._cancel.is_set():
+            raise Canceled
+        if self._pause.is_set():
+            if await self._journal.pause():
+                raise Paused
+            self._pause.clear()
 
     async def _resume(self, step: Step, last: BlockRun, level: Level) -> BlockRun:
         policy = "safe" if step.block.resumes_itself else step.written.resume
@@ -170,6 +184,7 @@ class Execution:
     async def _again(self, step: Step, failed: BlockRun, level: Level) -> BlockRun:
         """The attempt after one that failed, when the pause between them is over."""
         assert failed.ended_at is not None
+        await self._boundary()
         await self._journal.commit()
         due = failed.ended_at + timedelta(seconds=backoff_s(failed.attempt))
         await self._unless_canceled(self._pause_until(due), None)
@@ -213,7 +228,8 @@ class Execution:
 
     async def _perform(self, step: Step, block_run: BlockRun, params: Any, level: Level) -> Outcome:
         assert block_run.started_at is not None
-        until = block_run.started_at + timedelta(seconds=step.timeout_s)
+        lasts_s = step.timeout_s + block_run.paused_ms / 1000
+        until = block_run.started_at + timedelta(seconds=lasts_s)
         until = min(until, level.until) if level.until is not None else until
         context = self._context(step, block_run, level, until)
         if step.block.is_container:

@@ -87,6 +87,17 @@ class Journal:
         await self._write(end)
         self._work.released = True
 
+    async def pause(self) -> bool:
+        """Come to rest at a block boundary; False when the pause was taken back meanwhile."""
+
+        def unit(tx: Tx) -> None:
+            self._work.released = runs.pause_run(tx, self._run)
+            if self._work.released:
+                publish_turn(tx, self._run, "workflow_run.paused")
+
+        await self._write(unit)
+        return self._work.released
+
     async def rest(self, until: datetime) -> None:
         """Nothing to do before a moment: give the lease back until then."""
         await self._write(lambda tx: runs.rest(tx, self._run, until))
@@ -126,6 +137,11 @@ def publish_end(
     if failure is not None:
         data["failure"] = failure.as_dict()
     _publish(tx, run, "workflow_run.finished", data, "")
+
+
+def publish_turn(tx: Tx, run: WorkflowRun, type_: str) -> None:
+    """Announces that a workflow run has come to rest, or goes on."""
+    _publish(tx, run, type_, {}, "")
 
 
 def _publish(tx: Tx, run: WorkflowRun, type_: str, data: dict[str, Any], task_id: str) -> None:

@@ -16,14 +16,13 @@ from podium.task.v1 import task_pb2_grpc
 from podium.workflow.v1 import workflow_pb2 as pb
 from podium.workflow.v1 import workflow_pb2_grpc
 
-from . import document, store, wire
+from . import document, steering, store, wire
 from .blocks import BLOCKS
 from .definitions import Definitions
 from .document import Definition
-from .domain import Failure, RunState, Version, WorkflowRun, digest_of
-from .engine import CANCEL, DUE, Engine
+from .domain import RunState, Version, WorkflowRun, digest_of
+from .engine import DUE, Engine
 from .execution import Tools
-from .journal import publish_end
 from .parameters import check_values
 from .source import MAX_BYTES
 from .store import blocks, definitions, runs
@@ -215,19 +214,26 @@ class WorkflowService(workflow_pb2_grpc.WorkflowServiceServicer):
         workflow_run_id = ids.check("workflow_run_id", "wfr", request.workflow_run_id)
         reason = request.reason[:500].replace("\0", "")
 
-        def cancel(tx: Tx) -> WorkflowRun:
-            failure = Failure("CANCELED", reason or "the run was canceled")
-            abandoned = runs.abandon_run(tx, organization_id, workflow_run_id, reason, failure)
-            if abandoned is not None:
-                publish_end(tx, abandoned, RunState.CANCELED, None, failure)
-                return abandoned
-            runs.ask_to_cancel(tx, organization_id, workflow_run_id, reason)
-            tx.notify(CANCEL)
-            tx.notify(DUE)
-            return _run(tx, organization_id, workflow_run_id)
-
-        run = await self._db.write(cancel)
+        run = await self._db.write(
+            lambda tx: steering.cancel(tx, organization_id, workflow_run_id, reason)
+        )
         return pb.CancelWorkflowRunResponse(workflow_run=wire.workflow_run(run))
+
+    async def PauseWorkflowRun(
+        self, request: pb.PauseWorkflowRunRequest, context_: Any
+    ) -> pb.PauseWorkflowRunResponse:
+        organization_id = context.organization()
+        key = ids.check("workflow_run_id", "wfr", request.workflow_run_id)
+        run = await self._db.write(lambda tx: steering.pause(tx, organization_id, key))
+        return pb.PauseWorkflowRunResponse(workflow_run=wire.workflow_run(run))
+
+    async def ResumeWorkflowRun(
+        self, request: pb.ResumeWorkflowRunRequest, context_: Any
+    ) -> pb.ResumeWorkflowRunResponse:
+        organization_id = context.organization()
+        key = ids.check("workflow_run_id", "wfr", request.workflow_run_id)
+        run = await self._db.write(lambda tx: steering.resume(tx, organization_id, key))
+        return pb.ResumeWorkflowRunResponse(workflow_run=wire.workflow_run(run))
 
     async def GetWorkflowRun(
         self, request: pb.GetWorkflowRunRequest, context_: Any

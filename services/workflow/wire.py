@@ -127,6 +127,7 @@ def workflow_run(run: WorkflowRun, blocks: list[BlockRun] | None = None) -> pb.W
         create_time=_moment(run.created_at),
         start_time=_moment(run.started_at),
         end_time=_moment(run.ended_at),
+        pause_requested=run.pause_requested and not run.is_over,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,6 +46,19 @@ def update_block(tx: Tx, run: WorkflowRun, block: BlockRun) -> None:
     )
 
 
+def excuse_pause(tx: Tx, organization_id: str, workflow_run_id: str, paused: timedelta) -> None:
+    """Gives the blocks that are open, which are loops and the like, the time of a pause back."""
+    tx.execute(
+        sa.update(block_runs)
+        .where(
+            block_runs.c.workflow_run_id == workflow_run_id,
+            block_runs.c.organization_id == organization_id,
+            block_runs.c.state == BlockState.RUNNING,
+        )
+        .values(paused_ms=block_runs.c.paused_ms + paused // timedelta(milliseconds=1))
+    )
+
+
 def _changing(block: BlockRun) -> dict[str, Any]:
     return {
         "state": block.state,
@@ -84,6 +98,7 @@ def blocks_of(tx: Tx, organization_id: str, workflow_run_id: str) -> list[BlockR
             artifacts=row.artifacts,
             started_at=row.started_at,
             ended_at=row.ended_at,
+            paused_ms=row.paused_ms,
         )
         for row in tx.execute(query)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,6 +62,7 @@ def start_run(
         organization_id,
         workflow_run_id,
         RunState.RUNNING,
+        only=workflow_runs.c.state == RunState.CREATED,
         browser_session_id=browser_session_id,
         started_at=tx.now,
     )
@@ -86,16 +87,74 @@ def abandon_run(
 
 
 def ask_to_cancel(tx: Tx, organization_id: str, workflow_run_id: str, reason: str) -> None:
-    """Notes on a running workflow run that it is to stop, and wakes it if it rests."""
+    """Notes on a started workflow run that it is to stop, and wakes it if it rests."""
     tx.execute(
         sa.update(workflow_runs)
         .where(
-            workflow_runs.c.state == RunState.RUNNING,
+            workflow_runs.c.state.in_([RunState.RUNNING, RunState.PAUSED]),
             workflow_runs.c.cancel_reason.is_(None),
             *_is(organization_id, workflow_run_id),
         )
-        .values(cancel_reason=reason, wake_at=None)
+        .values(state=RunState.RUNNING, cancel_reason=reason, wake_at=None, paused_at=None)
     )
+
+
+def ask_to_pause(tx: Tx, organization_id: str, workflow_run_id: str) -> bool:
+    """Notes on a workflow run that it is to rest; False when it has ended, stops or is asked."""
+    asked = tx.execute(
+        sa.update(workflow_runs)
+        .where(
+            workflow_runs.c.state.in_([RunState.CREATED, RunState.RUNNING]),
+            workflow_runs.c.cancel_reason.is_(None),
+            workflow_runs.c.pause_requested.is_(False),
+            *_is(organization_id, workflow_run_id),
+        )
+        .values(pause_requested=True)
+    )
+    return asked.rowcount > 0
+
+
+def pause_run(tx: Tx, run: WorkflowRun) -> bool:
+    """Running → paused, giving the lease back; False when that is not, or no longer, wanted."""
+    wanted = sa.and_(
+        workflow_runs.c.pause_requested.is_(True), workflow_runs.c.cancel_reason.is_(None)
+    )
+    paused = _change(
+        tx,
+        run.organization_id,
+        run.workflow_run_id,
+        RunState.PAUSED,
+        only=wanted,
+        paused_at=tx.now,
+        lease_owner="",
+        lease_until=None,
+    )
+    return paused is not None
+
+
+def take_pause_back(tx: Tx, organization_id: str, workflow_run_id: str) -> None:
+    """A pause that has not come into effect does not come."""
+    tx.execute(
+        sa.update(workflow_runs)
+        .where(*_is(organization_id, workflow_run_id))
+        .values(pause_requested=False)
+    )
+
+
+def resume_run(tx: Tx, organization_id: str, workflow_run_id: str) -> timedelta | None:
+    """Paused → running; how long the pause was, or None when there was none."""
+    query = sa.select(workflow_runs.c.paused_at).where(*_is(organization_id, workflow_run_id))
+    paused_at = tx.execute(query.with_for_update()).scalar()
+    resumed = _change(
+        tx,
+        organization_id,
+        workflow_run_id,
+        RunState.RUNNING,
+        only=workflow_runs.c.state == RunState.PAUSED,
+        pause_requested=False,
+        paused_at=None,
+    )
+    return None if resumed is None else tx.now - (paused_at or tx.now)
 
 
 def end_run(
@@ -141,6 +200,14 @@ def is_due(tx: Tx) -> sa.ColumnElement[bool]:
     return sa.and_(workflow_runs.c.state == RunState.RUNNING, awake)
 
 
+def pauses(tx: Tx, keys: Iterable[str]) -> set[str]:
+    """Those of some workflow runs that are to pause at their next block boundary."""
+    query = sa.select(workflow_runs.c.workflow_run_id).where(
+        workflow_runs.c.workflow_run_id.in_(list(keys)), workflow_runs.c.pause_requested.is_(True)
+    )
+    return {row.workflow_run_id for row in tx.execute(query)}
+
+
 def cancel_reasons(tx: Tx, keys: Iterable[str]) -> dict[str, str]:
     """Those of some workflow runs that are to stop, and why."""
     query = sa.select(workflow_runs.c.workflow_run_id, workflow_runs.c.cancel_reason).where(
@@ -158,11 +225,21 @@ def _is(organization_id: str, workflow_run_id: str) -> tuple[sa.ColumnElement[bo
 
 
 def _change(
-    tx: Tx, organization_id: str, workflow_run_id: str, state: RunState, **changes: Any
+    tx: Tx,
+    organization_id: str,
+    workflow_run_id: str,
+    state: RunState,
+    *,
+    only: sa.ColumnElement[bool] | None = None,
+    **changes: Any,
 ) -> WorkflowRun | None:
     row = tx.execute(
         sa.update(workflow_runs)
-        .where(workflow_runs.c.state.in_(may_become(state)), *_is(organization_id, workflow_run_id))
+        .where(
+            workflow_runs.c.state.in_(may_become(state)),
+            *_is(organization_id, workflow_run_id),
+            *(() if only is None else (only,)),
+        )
         .values(state=state, **changes)
         .returning(workflow_runs)
     ).first()
@@ -186,6 +263,7 @@ def as_run(row: Any) -> WorkflowRun:
         request_id=row.request_id,
         traceparent=row.traceparent,
         cancel_reason=row.cancel_reason,
+        pause_requested=row.pause_requested,
         output=row.output,
         failure=Failure.of(row.failure),
         created_at=row.created_at,

@@ -52,6 +52,8 @@ workflow_runs = sa.Table(
     sa.Column("cancel_reason", sa.Text),
     sa.Column("output", JSON),
     sa.Column("failure", JSON),
+    sa.Column("pause_requested", sa.Boolean, nullable=False, default=False),
+    sa.Column("paused_at", Timestamp),
     # The timer of a run that rests: nobody takes it up before this moment.
     sa.Column("wake_at", Timestamp),
     sa.Column("created_at", Timestamp, nullable=False),
@@ -79,6 +81,7 @@ block_runs = sa.Table(
     sa.Column("will_retry", sa.Boolean, nullable=False, default=False),
     sa.Column("task_id", sa.String(64), nullable=False, default=""),
     sa.Column("artifacts", JSON, nullable=False),
+    sa.Column("paused_ms", sa.BigInteger, nullable=False, default=0),
     sa.Column("started_at", Timestamp, nullable=False),
     sa.Column("ended_at", Timestamp),
 )

@@ -20,6 +20,12 @@ from podium.workflow.v1 import workflow_pb2 as wf
 from podium.workflow.v1 import workflow_pb2_grpc as wf_grpc
 from tests.support.mesh import fake
 
+GOING = (
+    wf.WORKFLOW_RUN_STATE_CREATED,
+    wf.WORKFLOW_RUN_STATE_RUNNING,
+    wf.WORKFLOW_RUN_STATE_PAUSED,
+)
+
 
 class Workflow(wf_grpc.WorkflowServiceServicer):
     """Keeps workflow runs in memory; `ending` says how a started one ends (None: not by itself)."""
@@ -29,6 +35,7 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
         self.ending: dict[str, Any] | None = {"state": "completed", "output": {"answer": 42}}
         self.needs_browser = True
         self.runs: dict[str, wf.WorkflowRun] = {}
+        self.made: dict[str, str] = {}
         self.calls: list[str] = []
         self.announce = True
 
@@ -39,7 +46,7 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
         if "bad" in request.parameters:
             raise errors.Invalid("parameters.bad", "is not a parameter of this workflow")
         made = wf.WorkflowRun(
-            workflow_run_id=ids.new("wfr"),
+            workflow_run_id=self.made.setdefault(request.run_id, ids.new("wfr")),
             run_id=request.run_id,
             workflow_id="wf_1",
             workflow_version=3,
@@ -47,8 +54,8 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
             state=wf.WORKFLOW_RUN_STATE_CREATED,
             needs_browser=self.needs_browser,
         )
-        self.runs[made.workflow_run_id] = made
-        return wf.CreateWorkflowRunResponse(workflow_run=made)
+        kept = self.runs.setdefault(made.workflow_run_id, made)
+        return wf.CreateWorkflowRunResponse(workflow_run=kept)
 
     async def StartWorkflowRun(self, request: Any, _context: Any) -> Any:
         self.calls.append("start")
@@ -56,6 +63,7 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
         if run.state != wf.WORKFLOW_RUN_STATE_CREATED:
             return wf.StartWorkflowRunResponse(workflow_run=run)
         run.state = wf.WORKFLOW_RUN_STATE_RUNNING
+        run.start_time.GetCurrentTime()
         run.browser_session_id = request.browser_session_id
         if self.ending is not None:
             await self.end(run, self.ending)
@@ -64,9 +72,32 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
     async def CancelWorkflowRun(self, request: Any, _context: Any) -> Any:
         self.calls.append("cancel")
         run = self.runs[request.workflow_run_id]
-        if run.state in (wf.WORKFLOW_RUN_STATE_CREATED, wf.WORKFLOW_RUN_STATE_RUNNING):
+        if run.state in GOING:
             await self.end(run, {"state": "canceled"})
         return wf.CancelWorkflowRunResponse(workflow_run=run)
+
+    async def PauseWorkflowRun(self, request: Any, _context: Any) -> Any:
+        self.calls.append("pause")
+        run = self.runs[request.workflow_run_id]
+        if run.state in GOING:
+            run.pause_requested = True
+        return wf.PauseWorkflowRunResponse(workflow_run=run)
+
+    async def ResumeWorkflowRun(self, request: Any, _context: Any) -> Any:
+        self.calls.append("resume")
+        run = self.runs[request.workflow_run_id]
+        run.pause_requested = False
+        if run.state == wf.WORKFLOW_RUN_STATE_PAUSED:
+            run.state = wf.WORKFLOW_RUN_STATE_RUNNING
+        return wf.ResumeWorkflowRunResponse(workflow_run=run)
+
+    async def boundary(self, run: wf.WorkflowRun | None = None) -> None:
+        """The engine reaches a block boundary: it rests there if it was asked to."""
+        run = run or next(iter(self.runs.values()))
+        if run.pause_requested:
+            run.state = wf.WORKFLOW_RUN_STATE_PAUSED
+            if self.announce:
+                await self.publish("workflow_run.paused", run.run_id, {})
 
     async def GetWorkflowRun(self, request: Any, _context: Any) -> Any:
         self.calls.append("get")
@@ -106,20 +137,29 @@ class Browser(bs_grpc.BrowserSessionServiceServicer):
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.held: dict[str, str] = {}
+        self.given: set[str] = set()
         self.refusal: Exception | None = None
         self.release_refusal: Exception | None = None
         self.asked = asyncio.Event()
+        # While these are there and not set, the answers wait.
+        self.acquiring: asyncio.Event | None = None
+        self.releasing: asyncio.Event | None = None
 
     async def AcquireSession(self, request: Any, _context: Any) -> Any:
         self.calls.append("acquire")
         self.asked.set()
+        if self.acquiring is not None:
+            await self.acquiring.wait()
         if self.refusal is not None:
             raise self.refusal
         session_id = self.held.setdefault(request.run_id, ids.new("bs"))
+        self.given.add(session_id)
         return bs.AcquireSessionResponse(session=bs.Session(browser_session_id=session_id))
 
     async def ReleaseSession(self, request: Any, _context: Any) -> Any:
         self.calls.append("release")
+        if self.releasing is not None:
+            await self.releasing.wait()
         if self.release_refusal is not None:
             raise self.release_refusal
         self.held.pop(request.run_id, None)

@@ -38,6 +38,14 @@ class SagaStepState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SAGA_STEP_STATE_FAILED: _ClassVar[SagaStepState]
     SAGA_STEP_STATE_COMPENSATED: _ClassVar[SagaStepState]
     SAGA_STEP_STATE_COMPENSATION_FAILED: _ClassVar[SagaStepState]
+
+class RebuildResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REBUILD_RESULT_UNSPECIFIED: _ClassVar[RebuildResult]
+    REBUILD_RESULT_IDENTICAL: _ClassVar[RebuildResult]
+    REBUILD_RESULT_DIFFERENT: _ClassVar[RebuildResult]
+    REBUILD_RESULT_REPAIRED: _ClassVar[RebuildResult]
+    REBUILD_RESULT_HISTORY_BROKEN: _ClassVar[RebuildResult]
 RUN_STATE_UNSPECIFIED: RunState
 RUN_STATE_CREATED: RunState
 RUN_STATE_QUEUED: RunState
@@ -56,6 +64,11 @@ SAGA_STEP_STATE_SKIPPED: SagaStepState
 SAGA_STEP_STATE_FAILED: SagaStepState
 SAGA_STEP_STATE_COMPENSATED: SagaStepState
 SAGA_STEP_STATE_COMPENSATION_FAILED: SagaStepState
+REBUILD_RESULT_UNSPECIFIED: RebuildResult
+REBUILD_RESULT_IDENTICAL: RebuildResult
+REBUILD_RESULT_DIFFERENT: RebuildResult
+REBUILD_RESULT_REPAIRED: RebuildResult
+REBUILD_RESULT_HISTORY_BROKEN: RebuildResult
 
 class SagaStep(_message.Message):
     __slots__ = ("name", "state", "start_time", "end_time", "message")
@@ -72,7 +85,7 @@ class SagaStep(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[SagaStepState, str]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "state", "workflow_id", "workflow_version", "workflow_run_id", "browser_session_id", "parameters", "output", "failure", "steps", "last_sequence", "create_time", "start_time", "end_time", "labels", "title", "detail")
+    __slots__ = ("run_id", "state", "workflow_id", "workflow_version", "workflow_run_id", "browser_session_id", "parameters", "output", "failure", "steps", "last_sequence", "create_time", "start_time", "end_time", "labels", "title", "detail", "pause_requested")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +110,7 @@ class Run(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_REQUESTED_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     state: RunState
     workflow_id: str
@@ -114,7 +128,8 @@ class Run(_message.Message):
     labels: _containers.ScalarMap[str, str]
     title: str
     detail: str
-    def __init__(self, run_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., workflow_id: _Optional[str] = ..., workflow_version: _Optional[int] = ..., workflow_run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[SagaStep, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., title: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
+    pause_requested: bool
+    def __init__(self, run_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., workflow_id: _Optional[str] = ..., workflow_version: _Optional[int] = ..., workflow_run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[SagaStep, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., title: _Optional[str] = ..., detail: _Optional[str] = ..., pause_requested: _Optional[bool] = ...) -> None: ...
 
 class RunEvent(_message.Message):
     __slots__ = ("run_id", "sequence", "type", "source", "occurred_at", "data", "hash")
@@ -230,6 +245,98 @@ class CancelRunResponse(_message.Message):
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: Run
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class PauseRunRequest(_message.Message):
+    __slots__ = ("run_id", "reason")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    reason: str
+    def __init__(self, run_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class PauseRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class ResumeRunRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ResumeRunResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: Run
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class RebuildRunRequest(_message.Message):
+    __slots__ = ("run_id", "verify_only")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_ONLY_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    verify_only: bool
+    def __init__(self, run_id: _Optional[str] = ..., verify_only: _Optional[bool] = ...) -> None: ...
+
+class RebuildDifference(_message.Message):
+    __slots__ = ("place", "stored", "rebuilt")
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    REBUILT_FIELD_NUMBER: _ClassVar[int]
+    place: str
+    stored: str
+    rebuilt: str
+    def __init__(self, place: _Optional[str] = ..., stored: _Optional[str] = ..., rebuilt: _Optional[str] = ...) -> None: ...
+
+class RebuildRunResponse(_message.Message):
+    __slots__ = ("run_id", "result", "difference", "event_count")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    result: RebuildResult
+    difference: RebuildDifference
+    event_count: int
+    def __init__(self, run_id: _Optional[str] = ..., result: _Optional[_Union[RebuildResult, str]] = ..., difference: _Optional[_Union[RebuildDifference, _Mapping]] = ..., event_count: _Optional[int] = ...) -> None: ...
+
+class Alert(_message.Message):
+    __slots__ = ("alert_id", "level", "reason", "run_id", "message", "context", "create_time")
+    ALERT_ID_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    alert_id: str
+    level: str
+    reason: str
+    run_id: str
+    message: str
+    context: _struct_pb2.Struct
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, alert_id: _Optional[str] = ..., level: _Optional[str] = ..., reason: _Optional[str] = ..., run_id: _Optional[str] = ..., message: _Optional[str] = ..., context: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListAlertsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "run_id")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    run_id: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class ListAlertsResponse(_message.Message):
+    __slots__ = ("alerts", "next_page_token")
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[Alert]
+    next_page_token: str
+    def __init__(self, alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class WatchRunRequest(_message.Message):
     __slots__ = ("run_id", "after_sequence")

@@ -56,6 +56,26 @@ class RunServiceStub:
                 request_serializer=podium_dot_run_dot_v1_dot_run__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=podium_dot_run_dot_v1_dot_run__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.PauseRun = channel.unary_unary(
+                '/podium.run.v1.RunService/PauseRun',
+                request_serializer=podium_dot_run_dot_v1_dot_run__pb2.PauseRunRequest.SerializeToString,
+                response_deserializer=podium_dot_run_dot_v1_dot_run__pb2.PauseRunResponse.FromString,
+                _registered_method=True)
+        self.ResumeRun = channel.unary_unary(
+                '/podium.run.v1.RunService/ResumeRun',
+                request_serializer=podium_dot_run_dot_v1_dot_run__pb2.ResumeRunRequest.SerializeToString,
+                response_deserializer=podium_dot_run_dot_v1_dot_run__pb2.ResumeRunResponse.FromString,
+                _registered_method=True)
+        self.RebuildRun = channel.unary_unary(
+                '/podium.run.v1.RunService/RebuildRun',
+                request_serializer=podium_dot_run_dot_v1_dot_run__pb2.RebuildRunRequest.SerializeToString,
+                response_deserializer=podium_dot_run_dot_v1_dot_run__pb2.RebuildRunResponse.FromString,
+                _registered_method=True)
+        self.ListAlerts = channel.unary_unary(
+                '/podium.run.v1.RunService/ListAlerts',
+                request_serializer=podium_dot_run_dot_v1_dot_run__pb2.ListAlertsRequest.SerializeToString,
+                response_deserializer=podium_dot_run_dot_v1_dot_run__pb2.ListAlertsResponse.FromString,
+                _registered_method=True)
         self.WatchRun = channel.unary_stream(
                 '/podium.run.v1.RunService/WatchRun',
                 request_serializer=podium_dot_run_dot_v1_dot_run__pb2.WatchRunRequest.SerializeToString,
@@ -107,6 +127,43 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseRun(self, request, context):
+        """Asks a run to stop at the next block boundary. When this returns the request is on disk; the
+        block that runs is carried to its end, then the run is PAUSED until ResumeRun. Its timeout goes
+        on; nothing else is lost by waiting. Pausing again changes nothing. FAILED_PRECONDITION: the
+        run has ended (RUN_FINISHED), or is being stopped (RUN_STOPPING).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRun(self, request, context):
+        """Lets a paused run go on with its next block, or takes back a pause that has not come into
+        effect. Resuming a run that is not paused changes nothing. FAILED_PRECONDITION: the run has
+        ended (RUN_FINISHED), or is being stopped (RUN_STOPPING).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebuildRun(self, request, context):
+        """Rebuilds the rows of a run from its history alone and compares them, value by value, with what
+        is stored; also checks that the history has no gap and that its chain of hashes holds. With
+        `verify_only` nothing is changed; without, rows that differ are written anew, if the history
+        itself is sound. NOT_FOUND: neither a run nor a history of that id in this organisation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAlerts(self, request, context):
+        """Alerts of the organisation, newest first: what could not be put right without a person, such
+        as a step that could not be undone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchRun(self, request, context):
         """Streams the history of a run from just after `after_sequence`, then live, until the event that
         ends it. Sequences have no gaps, so a client that reconnects with the last one it saw misses
@@ -145,6 +202,26 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.CancelRun,
                     request_deserializer=podium_dot_run_dot_v1_dot_run__pb2.CancelRunRequest.FromString,
                     response_serializer=podium_dot_run_dot_v1_dot_run__pb2.CancelRunResponse.SerializeToString,
+            ),
+            'PauseRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseRun,
+                    request_deserializer=podium_dot_run_dot_v1_dot_run__pb2.PauseRunRequest.FromString,
+                    response_serializer=podium_dot_run_dot_v1_dot_run__pb2.PauseRunResponse.SerializeToString,
+            ),
+            'ResumeRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRun,
+                    request_deserializer=podium_dot_run_dot_v1_dot_run__pb2.ResumeRunRequest.FromString,
+                    response_serializer=podium_dot_run_dot_v1_dot_run__pb2.ResumeRunResponse.SerializeToString,
+            ),
+            'RebuildRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebuildRun,
+                    request_deserializer=podium_dot_run_dot_v1_dot_run__pb2.RebuildRunRequest.FromString,
+                    response_serializer=podium_dot_run_dot_v1_dot_run__pb2.RebuildRunResponse.SerializeToString,
+            ),
+            'ListAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlerts,
+                    request_deserializer=podium_dot_run_dot_v1_dot_run__pb2.ListAlertsRequest.FromString,
+                    response_serializer=podium_dot_run_dot_v1_dot_run__pb2.ListAlertsResponse.SerializeToString,
             ),
             'WatchRun': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRun,
@@ -267,6 +344,114 @@ class RunService:
             '/podium.run.v1.RunService/CancelRun',
             podium_dot_run_dot_v1_dot_run__pb2.CancelRunRequest.SerializeToString,
             podium_dot_run_dot_v1_dot_run__pb2.CancelRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.run.v1.RunService/PauseRun',
+            podium_dot_run_dot_v1_dot_run__pb2.PauseRunRequest.SerializeToString,
+            podium_dot_run_dot_v1_dot_run__pb2.PauseRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.run.v1.RunService/ResumeRun',
+            podium_dot_run_dot_v1_dot_run__pb2.ResumeRunRequest.SerializeToString,
+            podium_dot_run_dot_v1_dot_run__pb2.ResumeRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.run.v1.RunService/RebuildRun',
+            podium_dot_run_dot_v1_dot_run__pb2.RebuildRunRequest.SerializeToString,
+            podium_dot_run_dot_v1_dot_run__pb2.RebuildRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.run.v1.RunService/ListAlerts',
+            podium_dot_run_dot_v1_dot_run__pb2.ListAlertsRequest.SerializeToString,
+            podium_dot_run_dot_v1_dot_run__pb2.ListAlertsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -101,7 +101,7 @@ class BlockRun(_message.Message):
     def __init__(self, block_path: _Optional[str] = ..., kind: _Optional[str] = ..., label: _Optional[str] = ..., state: _Optional[_Union[BlockRunState, str]] = ..., attempt: _Optional[int] = ..., output: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., task_id: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class WorkflowRun(_message.Message):
-    __slots__ = ("workflow_run_id", "run_id", "workflow_id", "workflow_version", "title", "state", "needs_browser", "browser_session_id", "blocks", "output", "failure", "create_time", "start_time", "end_time")
+    __slots__ = ("workflow_run_id", "run_id", "workflow_id", "workflow_version", "title", "state", "needs_browser", "browser_session_id", "blocks", "output", "failure", "create_time", "start_time", "end_time", "pause_requested")
     WORKFLOW_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +116,7 @@ class WorkflowRun(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_REQUESTED_FIELD_NUMBER: _ClassVar[int]
     workflow_run_id: str
     run_id: str
     workflow_id: str
@@ -130,7 +131,8 @@ class WorkflowRun(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, workflow_run_id: _Optional[str] = ..., run_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_version: _Optional[int] = ..., title: _Optional[str] = ..., state: _Optional[_Union[WorkflowRunState, str]] = ..., needs_browser: _Optional[bool] = ..., browser_session_id: _Optional[str] = ..., blocks: _Optional[_Iterable[_Union[BlockRun, _Mapping]]] = ..., output: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    pause_requested: bool
+    def __init__(self, workflow_run_id: _Optional[str] = ..., run_id: _Optional[str] = ..., workflow_id: _Optional[str] = ..., workflow_version: _Optional[int] = ..., title: _Optional[str] = ..., state: _Optional[_Union[WorkflowRunState, str]] = ..., needs_browser: _Optional[bool] = ..., browser_session_id: _Optional[str] = ..., blocks: _Optional[_Iterable[_Union[BlockRun, _Mapping]]] = ..., output: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pause_requested: _Optional[bool] = ...) -> None: ...
 
 class BlockKind(_message.Message):
     __slots__ = ("kind", "summary", "needs_browser", "params_schema")
@@ -269,6 +271,30 @@ class CancelWorkflowRunRequest(_message.Message):
     def __init__(self, workflow_run_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CancelWorkflowRunResponse(_message.Message):
+    __slots__ = ("workflow_run",)
+    WORKFLOW_RUN_FIELD_NUMBER: _ClassVar[int]
+    workflow_run: WorkflowRun
+    def __init__(self, workflow_run: _Optional[_Union[WorkflowRun, _Mapping]] = ...) -> None: ...
+
+class PauseWorkflowRunRequest(_message.Message):
+    __slots__ = ("workflow_run_id",)
+    WORKFLOW_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    workflow_run_id: str
+    def __init__(self, workflow_run_id: _Optional[str] = ...) -> None: ...
+
+class PauseWorkflowRunResponse(_message.Message):
+    __slots__ = ("workflow_run",)
+    WORKFLOW_RUN_FIELD_NUMBER: _ClassVar[int]
+    workflow_run: WorkflowRun
+    def __init__(self, workflow_run: _Optional[_Union[WorkflowRun, _Mapping]] = ...) -> None: ...
+
+class ResumeWorkflowRunRequest(_message.Message):
+    __slots__ = ("workflow_run_id",)
+    WORKFLOW_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    workflow_run_id: str
+    def __init__(self, workflow_run_id: _Optional[str] = ...) -> None: ...
+
+class ResumeWorkflowRunResponse(_message.Message):
     __slots__ = ("workflow_run",)
     WORKFLOW_RUN_FIELD_NUMBER: _ClassVar[int]
     workflow_run: WorkflowRun

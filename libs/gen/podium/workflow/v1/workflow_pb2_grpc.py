@@ -80,6 +80,16 @@ class WorkflowServiceStub:
                 request_serializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.CancelWorkflowRunRequest.SerializeToString,
                 response_deserializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.CancelWorkflowRunResponse.FromString,
                 _registered_method=True)
+        self.PauseWorkflowRun = channel.unary_unary(
+                '/podium.workflow.v1.WorkflowService/PauseWorkflowRun',
+                request_serializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.PauseWorkflowRunRequest.SerializeToString,
+                response_deserializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.PauseWorkflowRunResponse.FromString,
+                _registered_method=True)
+        self.ResumeWorkflowRun = channel.unary_unary(
+                '/podium.workflow.v1.WorkflowService/ResumeWorkflowRun',
+                request_serializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.ResumeWorkflowRunRequest.SerializeToString,
+                response_deserializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.ResumeWorkflowRunResponse.FromString,
+                _registered_method=True)
         self.GetWorkflowRun = channel.unary_unary(
                 '/podium.workflow.v1.WorkflowService/GetWorkflowRun',
                 request_serializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.GetWorkflowRunRequest.SerializeToString,
@@ -161,6 +171,24 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseWorkflowRun(self, request, context):
+        """Lets a workflow run stop at its next block boundary: the block that runs is carried to its
+        end, then the workflow run is PAUSED, which is announced as "workflow_run.paused". One that was
+        not started will pause before its first block. Pausing again, or pausing one that has ended,
+        changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeWorkflowRun(self, request, context):
+        """Lets a paused workflow run go on with its next block; takes back a pause that has not come
+        into effect. Anything else is left as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetWorkflowRun(self, request, context):
         """A workflow run with its blocks so far.
         """
@@ -215,6 +243,16 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.CancelWorkflowRun,
                     request_deserializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.CancelWorkflowRunRequest.FromString,
                     response_serializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.CancelWorkflowRunResponse.SerializeToString,
+            ),
+            'PauseWorkflowRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseWorkflowRun,
+                    request_deserializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.PauseWorkflowRunRequest.FromString,
+                    response_serializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.PauseWorkflowRunResponse.SerializeToString,
+            ),
+            'ResumeWorkflowRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeWorkflowRun,
+                    request_deserializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.ResumeWorkflowRunRequest.FromString,
+                    response_serializer=podium_dot_workflow_dot_v1_dot_workflow__pb2.ResumeWorkflowRunResponse.SerializeToString,
             ),
             'GetWorkflowRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetWorkflowRun,
@@ -466,6 +504,60 @@ class WorkflowService:
             '/podium.workflow.v1.WorkflowService/CancelWorkflowRun',
             podium_dot_workflow_dot_v1_dot_workflow__pb2.CancelWorkflowRunRequest.SerializeToString,
             podium_dot_workflow_dot_v1_dot_workflow__pb2.CancelWorkflowRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseWorkflowRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.workflow.v1.WorkflowService/PauseWorkflowRun',
+            podium_dot_workflow_dot_v1_dot_workflow__pb2.PauseWorkflowRunRequest.SerializeToString,
+            podium_dot_workflow_dot_v1_dot_workflow__pb2.PauseWorkflowRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeWorkflowRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.workflow.v1.WorkflowService/ResumeWorkflowRun',
+            podium_dot_workflow_dot_v1_dot_workflow__pb2.ResumeWorkflowRunRequest.SerializeToString,
+            podium_dot_workflow_dot_v1_dot_workflow__pb2.ResumeWorkflowRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,54 @@
+"""What may be asked of a workflow run that goes on: cancel, pause, resume. Each a unit of work.
+
+What is asked is written on the row; the engine that holds the run looks at it when it is hinted
+to, and every second. Asking twice is the same as asking once.
+"""
+
+from __future__ import annotations
+
+from libs import errors
+from libs.db import Tx
+
+from .domain import Failure, RunState, WorkflowRun
+from .engine import CANCEL, DUE
+from .journal import publish_end, publish_turn
+from .store import blocks, runs
+
+
+def cancel(tx: Tx, organization_id: str, workflow_run_id: str, reason: str) -> WorkflowRun:
+    """It is to stop; one that was never started is abandoned."""
+    failure = Failure("CANCELED", reason or "the run was canceled")
+    abandoned = runs.abandon_run(tx, organization_id, workflow_run_id, reason, failure)
+    if abandoned is not None:
+        publish_end(tx, abandoned, RunState.CANCELED, None, failure)
+        return abandoned
+    runs.ask_to_cancel(tx, organization_id, workflow_run_id, reason)
+    return _wake(tx, organization_id, workflow_run_id)
+
+
+def pause(tx: Tx, organization_id: str, workflow_run_id: str) -> WorkflowRun:
+    """It is to rest at the next block boundary."""
+    runs.ask_to_pause(tx, organization_id, workflow_run_id)
+    return _wake(tx, organization_id, workflow_run_id)
+
+
+def resume(tx: Tx, organization_id: str, workflow_run_id: str) -> WorkflowRun:
+    """It is to go on; the time it rested is given back to the blocks that are open."""
+    rested = runs.resume_run(tx, organization_id, workflow_run_id)
+    if rested is None:
+        runs.take_pause_back(tx, organization_id, workflow_run_id)
+    else:
+        blocks.excuse_pause(tx, organization_id, workflow_run_id, rested)
+    run = _wake(tx, organization_id, workflow_run_id)
+    if rested is not None:
+        publish_turn(tx, run, "workflow_run.resumed")
+    return run
+
+
+def _wake(tx: Tx, organization_id: str, workflow_run_id: str) -> WorkflowRun:
+    tx.notify(CANCEL)
+    tx.notify(DUE)
+    run = runs.get_run(tx, organization_id, workflow_run_id)
+    if run is None:
+        raise errors.NotFound("workflow run", workflow_run_id)
+    return run
