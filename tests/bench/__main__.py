@@ -45,9 +45,7 @@ async def _measure(asked: argparse.Namespace, home: Path) -> None:
     _print(asked, rounds, cost, shares)
 
 
-async def _profile(
-    mesh: stage.Stage, bench: measuring.Bench
-) -> dict[str, list[tuple[str, float]]]:
+async def _profile(mesh: stage.Stage, bench: measuring.Bench) -> dict[str, list[tuple[str, float]]]:
     watching = profiling.start(mesh)
     summing = asyncio.create_task(asyncio.to_thread(watching.shares))
     while not summing.done():

@@ -55,9 +55,7 @@ class Books:
 
     async def _postgres(self, service: str, query: str) -> list[Mapping[str, Any]]:
         url = self._database_url.replace("+asyncpg", "")
-        connection = await asyncpg.connect(
-            url, timeout=2, server_settings={"search_path": service}
-        )
+        connection = await asyncpg.connect(url, timeout=2, server_settings={"search_path": service})
         try:
             return [dict(row) for row in await connection.fetch(query)]
         finally:
@@ -189,5 +187,3 @@ class LeaseWatch:
                 owner, fence = self.now[loss.service, loss.key]
                 if fence > loss.fence or owner != loss.owner:
                     loss.taken_after_s = at - loss.at
-
-

@@ -79,8 +79,7 @@ class Result:
 def announce(plan: Plan) -> str:
     """The schedule, and the command that repeats it."""
     lines = [
-        f"seed {plan.seed}: make chaos SECONDS={plan.seconds:g} SEED={plan.seed}"
-        f" STORE={plan.store}"
+        f"seed {plan.seed}: make chaos SECONDS={plan.seconds:g} SEED={plan.seed} STORE={plan.store}"
     ]
     return "\n".join([*lines, *map(str, schedule_of(plan))])
 

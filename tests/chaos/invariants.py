@@ -134,8 +134,9 @@ def s5_history_tells_blocks_in_order(evidence: Evidence) -> Iterator[str]:
         if each.run is None:
             continue
         entries = evidence.stored.get(each.run_id, [])
-        began, ended = _block_events(entries, "block.started"), _block_events(
-            entries, "block.finished"
+        began, ended = (
+            _block_events(entries, "block.started"),
+            _block_events(entries, "block.finished"),
         )
         for path in each.kind.paths:
             first = min((at for (p, _), at in began.items() if p == path), default=None)
@@ -222,7 +223,7 @@ def s9_each_end_is_told(evidence: Evidence) -> Iterator[str]:
         if each.run is not None and not told:
             yield f"{each.run_id} ({each.kind.name}): nobody was told of its end"
         if len({message.webhook_id for message in told}) > 1:
-            yield f"{each.run_id}: its end was told under {({m.webhook_id for m in told})}"
+            yield f"{each.run_id}: its end was told under { ({m.webhook_id for m in told}) }"
 
 
 def s10_timers_are_never_early(evidence: Evidence) -> Iterator[str]:

@@ -127,7 +127,9 @@ class Load:
         turn = 0
         while not self._ending.is_set():
             kind = self._kinds[kinds[turn % len(kinds)]]
-            followed = Followed(kind, f"{number}-{turn}-{self._random.getrandbits(32)}", time.time())
+            followed = Followed(
+                kind, f"{number}-{turn}-{self._random.getrandbits(32)}", time.time()
+            )
             self.followed.append(followed)
             with contextlib.suppress(Refused):
                 await self._carry(followed)

@@ -78,9 +78,7 @@ def send(pid: int, number: signal.Signals) -> bool:
 
 
 @contextlib.contextmanager
-def raised(
-    home: Path, replicas: int = 2, database_url: str = "", **more: str
-) -> Iterator[Stage]:
+def raised(home: Path, replicas: int = 2, database_url: str = "", **more: str) -> Iterator[Stage]:
     """A mesh with so many replicas of each service and of the gateway, gone at the end."""
     told = {**EASY, **more} | ({"PODIUM_DATABASE_URL": database_url} if database_url else {})
     with _environment(told):

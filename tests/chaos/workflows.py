@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.world import USERNAME, World
+from tests.chaos.world import PASSWORD, USERNAME, World
 
 WAIT_S = 2.0
 LONG_WAIT_S = 7.0  # Longer than a lease is held for a pause: a timer on disk.
@@ -23,16 +23,52 @@ class Kind:
     parameters: dict[str, Any] = field(default_factory=dict)
     canceled: bool = False  # the client cancels it once its first effect is there
     timers: tuple[tuple[str, str, float], ...] = ()  # (effect before, effect after, seconds)
-    asks_for_code: bool = False
 
 
 def kinds(world: World) -> dict[str, Kind]:
     """All kinds by name."""
-    abc = [_effect(world, label) for label in "abc"]
-    waiting = [abc[0], _wait(WAIT_S), abc[1]]
-    resting = [abc[0], _wait(LONG_WAIT_S), abc[1]]
+    found = [*_straight(world), *_sagas(world), *_waiting(world), _with_a_page(world)]
+    return {kind.name: kind for kind in found}
+
+
+def _abc(world: World) -> list[dict[str, Any]]:
+    return [_effect(world, label) for label in "abc"]
+
+
+def _straight(world: World) -> list[Kind]:
+    abc = _abc(world)
     fan = _block("each", "for_loop", items=list(range(FAN)), blocks=[_effect(world, "a", 0.15)])
     loop = tuple(f"each.{at}.a" for at in range(FAN))
+    return [
+        Kind("linear", _document("linear", abc), "COMPLETED", ("a", "b", "c")),
+        Kind("flaky", _document("flaky", abc), "COMPLETED", ("a", "b", "c"), {"flaky_at": "b"}),
+        Kind("fan-out", _document("fan-out", [fan, abc[2]]), "COMPLETED", (*loop, "c")),
+    ]
+
+
+def _sagas(world: World) -> list[Kind]:
+    """One that fails at each step."""
+    done = {"a": ("a",), "b": ("a", "b"), "c": ("a", "b", "c")}
+    return [
+        Kind(f"saga-{at}", _document(f"saga-{at}", _abc(world)), "FAILED", had, {"fail_at": at})
+        for at, had in done.items()
+    ]
+
+
+def _waiting(world: World) -> list[Kind]:
+    a, b, _ = _abc(world)
+    short, long = _document("wait", [a, _wait(WAIT_S), b]), [a, _wait(LONG_WAIT_S), b]
+    rests, canceled = _document("rest", long), _document("cancel", long)
+    ab, end = ("a", "b"), "COMPLETED"
+    return [
+        Kind("wait", short, end, ab, timers=(("a", "b", WAIT_S),)),
+        Kind("rest", rests, end, ab, timers=(("a", "b", LONG_WAIT_S),)),
+        Kind("cancel", canceled, "CANCELED", ("a",), canceled=True),
+    ]
+
+
+def _with_a_page(world: World) -> Kind:
+    a, b, _ = _abc(world)
     login = _block(
         "sign_in",
         "login",
@@ -40,44 +76,11 @@ def kinds(world: World) -> dict[str, Kind]:
         credential_id="chaos",
         success_text="Orders of",
     )
-    found = [
-        Kind("linear", _document("linear", abc), "COMPLETED", ("a", "b", "c")),
-        Kind("flaky", _document("flaky", abc), "COMPLETED", ("a", "b", "c"), {"flaky_at": "b"}),
-        *(
-            Kind(f"saga-{at}", _document(f"saga-{at}", abc), "FAILED", done, {"fail_at": at})
-            for at, done in (("a", ("a",)), ("b", ("a", "b")), ("c", ("a", "b", "c")))
-        ),
-        Kind("fan-out", _document("fan-out", [fan, abc[2]]), "COMPLETED", (*loop, "c")),
-        Kind(
-            "wait",
-            _document("wait", waiting),
-            "COMPLETED",
-            ("a", "b"),
-            timers=(("a", "b", WAIT_S),),
-        ),
-        Kind(
-            "rest",
-            _document("rest", resting),
-            "COMPLETED",
-            ("a", "b"),
-            timers=(("a", "b", LONG_WAIT_S),),
-        ),
-        Kind("cancel", _document("cancel", resting), "CANCELED", ("a",), canceled=True),
-        Kind(
-            "code",
-            _document("code", [abc[0], login, abc[1]]),
-            "COMPLETED",
-            ("a", "b"),
-            asks_for_code=True,
-        ),
-    ]
-    return {kind.name: kind for kind in found}
+    return Kind("code", _document("code", [a, login, b]), "COMPLETED", ("a", "b"))
 
 
 def credential() -> dict[str, Any]:
     """The login of the kind that asks for a code."""
-    from tests.chaos.world import PASSWORD
-
     return {
         "name": "chaos",
         "username": USERNAME,

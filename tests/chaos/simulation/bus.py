@@ -75,7 +75,7 @@ class SimulatedBus:
                 for wanted in subscriptions:
                     if wanted.wants(event):
                         await wanted.hand_out([event])
-            except Exception:  # noqa: BLE001
+            except Exception:
                 return  # It comes again.
         await self.process.gate()
         self.streams.done.add(key)

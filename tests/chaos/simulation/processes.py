@@ -137,9 +137,7 @@ class SimulatedDatabase(Database):
 class Calls:
     """A stub: each call goes to a living replica, and fails when that dies before it answers."""
 
-    def __init__(
-        self, caller: Process, replicas: Callable[[], list[tuple[Process, Any]]]
-    ) -> None:
+    def __init__(self, caller: Process, replicas: Callable[[], list[tuple[Process, Any]]]) -> None:
         self._caller, self._replicas = caller, replicas
 
     def __getattr__(self, name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from libs import context, db, egress, errors, history, ids
 from libs.events.bus import Bus
 from libs.outbox import Relay
-from libs.settings import Settings
+from libs.settings import load
 from libs.signals import Signals
 from libs.worker import Worker
 from podium.browser_session.v1 import browser_session_pb2
@@ -42,10 +42,10 @@ MOST_FAULTS = 4
 class Browsers:
     """Stands in for browser_session and totp, which are not simulated."""
 
-    async def CancelChallenges(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+    async def CancelChallenges(self, _request: Any, _context: Any) -> Any:
         return totp_pb2.CancelChallengesResponse()
 
-    async def ReleaseSession(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+    async def ReleaseSession(self, _request: Any, _context: Any) -> Any:
         return browser_session_pb2.ReleaseSessionResponse()
 
 
@@ -140,9 +140,7 @@ class Universe:
             perform=saga.perform,
         )
         process.spawn(worker.run())
-        mesh: Any = SimpleNamespace(
-            db=database, signals=signals, clock=self.clock, settings=Settings()
-        )
+        mesh: Any = SimpleNamespace(db=database, signals=signals, clock=self.clock, settings=load())
         return RunService(mesh, workflow)
 
     def _workflow(

@@ -43,7 +43,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         done = self.create_future()
         try:
             done.set_result(function(*arguments))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             done.set_exception(error)
         return done
 
