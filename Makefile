@@ -12,6 +12,10 @@ REPLICAS  ?=
 DETACH    ?=
 DATA      ?= {}
 TESTS     ?= tests
+STORE     ?= sqlite
+SECONDS   ?= 60
+RUNS      ?= 300
+ROUNDS    ?= 3
 LOCKING   := env PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= \
              CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes \
              --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
@@ -56,6 +60,14 @@ totp: setup ## print the current one-time code of a seed, for development (SEED=
 .PHONY: test
 test: setup ## run every test (TESTS=tests/unit for some)
 	@$(PY) -m pytest --durations=15 $(TESTS)
+
+.PHONY: chaos
+chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 STORE=sqlite|postgres SWEEP=1)
+	@$(PY) -m tests.chaos --seconds "$(SECONDS)" --store "$(STORE)" $(if $(SEED),--seed "$(SEED)") $(if $(SWEEP),--sweep)
+
+.PHONY: bench
+bench: setup ## measure runs a second, latency and CPU for each run (STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
+	@$(PY) -m tests.bench --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
 
 .PHONY: check
 check: setup ## check everything that can be checked without running it

@@ -28,7 +28,7 @@ def told(error: Any, rpc: Rpc) -> errors.PodiumError:
         return _our_own_fault(word, rpc) if _is_about_us(word) else word
     code = error.code()
     log.warning("%s: %s %s", rpc.path, code.name, error.details())
-    return _own_words(code, rpc)
+    return _own_words(code, error.details() or "", rpc)
 
 
 def _is_about_us(word: errors.PodiumError) -> bool:
@@ -42,8 +42,10 @@ def _our_own_fault(word: errors.PodiumError, rpc: Rpc) -> errors.PodiumError:
     return internal
 
 
-def _own_words(code: grpc.StatusCode, rpc: Rpc) -> errors.PodiumError:
+def _own_words(code: grpc.StatusCode, details: str, rpc: Rpc) -> errors.PodiumError:
     where = {"upstream": rpc.service}
+    if code is grpc.StatusCode.INTERNAL and errors.RESET in details:
+        code = grpc.StatusCode.UNAVAILABLE
     match code:
         case grpc.StatusCode.UNAVAILABLE:
             return errors.Unavailable(

@@ -17,6 +17,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "podium"
+# What gRPC says about a stream that the other end reset.
+RESET = "RST_STREAM"
 DETAILS_KEY = "grpc-status-details-bin"
 # gRPC drops a status whose trailers exceed its metadata limit, and the message with it.
 LARGEST_STATUS_BYTES = 4096
@@ -242,7 +244,12 @@ def from_rpc(error: grpc.RpcError) -> PodiumError:
     for key, value in trailers:
         if key == DETAILS_KEY:
             return from_status(status_pb2.Status.FromString(value))
-    return _bare(error.code(), error.details() or "")  # type: ignore[attr-defined]
+    code, message = error.code(), error.details() or ""  # type: ignore[attr-defined]
+    if code is grpc.StatusCode.INTERNAL and RESET in message:
+        # A service's own bug carries details; without them the other end, or Envoy in its name,
+        # died in the middle of the answer.
+        return Unavailable("the connection broke in the middle of the answer")
+    return _bare(code, message)
 
 
 def _bare(code: grpc.StatusCode, message: str) -> PodiumError:

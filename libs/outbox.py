@@ -21,6 +21,14 @@ outbox = sa.Table(
     sa.Column("created_at", db.Timestamp, nullable=False),
     sa.Column("published_at", db.Timestamp, index=True),
 )
+# The newest event about each run, so that the next one can name it.
+tails = sa.Table(
+    "outbox_tails",
+    db.SHARED,
+    sa.Column("run_id", sa.String(64), primary_key=True),
+    sa.Column("event_id", sa.String(64), nullable=False),
+    sa.Column("at", db.Timestamp, nullable=False, index=True),
+)
 RETENTION = timedelta(hours=24)
 # A row this old that is still unmarked has lost its relay.
 ORPHAN_AGE = timedelta(seconds=2)
@@ -52,10 +60,24 @@ def add(
         occurred_at=wire.timestamp(tx.now),
         data=wire.struct(data),
     )
+    if event.run_id:
+        event.previous_event_id = _follow(tx, event)
     row = {"event_id": event.event_id, "event": event.SerializeToString(), "created_at": tx.now}
     tx.execute(sa.insert(outbox).values(**row))
     tx.outgoing.append(event)
     return event.event_id
+
+
+def _follow(tx: db.Tx, event: event_pb2.Event) -> str:
+    """Makes an event the newest about its run, and answers the one before it."""
+    mine = tails.c.run_id == event.run_id
+    before = tx.execute(sa.select(tails.c.event_id).where(mine).with_for_update()).scalar()
+    values = {"event_id": event.event_id, "at": tx.now}
+    if before is None:
+        tx.execute(sa.insert(tails).values(run_id=event.run_id, **values))
+        return ""
+    tx.execute(sa.update(tails).where(mine).values(**values))
+    return before
 
 
 def unpublished(tx: db.Tx, limit: int, *, orphans_only: bool) -> list[event_pb2.Event]:
@@ -93,7 +115,10 @@ def mark(tx: db.Tx, event_ids: list[str]) -> None:
 
 def expire(tx: db.Tx) -> None:
     """Removes a part of what nobody will ask for again."""
-    for table, age in ((outbox, RETENTION), (db.inbox, 7 * RETENTION)):
-        moment = table.c.published_at if table is outbox else table.c.received_at
-        old = sa.select(table.c.event_id).where(moment < tx.now - age).limit(_MOST_REMOVED)
-        tx.execute(sa.delete(table).where(table.c.event_id.in_(old)))
+    for key, moment, age in (
+        (outbox.c.event_id, outbox.c.published_at, RETENTION),
+        (tails.c.run_id, tails.c.at, 7 * RETENTION),
+        (db.inbox.c.event_id, db.inbox.c.received_at, 7 * RETENTION),
+    ):
+        old = sa.select(key).where(moment < tx.now - age).limit(_MOST_REMOVED)
+        tx.execute(sa.delete(key.table).where(key.in_(old)))

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     )
     drain_grace_s: float = 4.0
     lease_ttl_s: float = 4.0
+    crash_at: str = Field("", description='test hook: "run:after:5"; see libs/db/crash.py')
 
     @property
     def data(self) -> Path:

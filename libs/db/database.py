@@ -11,6 +11,7 @@ from sqlalchemy import exc
 
 from libs import errors
 from libs.clock import Clock
+from libs.db.crash import CrashPoint
 from libs.db.tx import Tx
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Database:
     name: str
     after_commit: Callable[[Tx], None] = lambda _tx: None
     counters: Counters = field(default_factory=Counters)
+    crash: CrashPoint = field(default_factory=CrashPoint)
 
     async def write(self, unit: Callable[[Tx], T]) -> T:
         """Carries a unit out; committed and flushed when this returns.

@@ -124,7 +124,9 @@ class PostgresDatabase(Database):
         try:
             connection = await self._begin()
             if await connection.run_sync(self._carry_out, batch):
+                self.crash.before_commit()
                 await connection.commit()
+                self.crash.after_commit()
                 self.counters.commits += 1
             else:
                 await connection.rollback()

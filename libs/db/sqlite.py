@@ -111,6 +111,8 @@ class SqliteDatabase(Database):
             with self._writer_engine.begin() as connection:
                 for unit in batch:
                     self._run_one(unit, connection, alone=len(batch) == 1)
+                self.crash.before_commit()
+            self.crash.after_commit()
             self.counters.commits += 1
         except _Alone:
             pass

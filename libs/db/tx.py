@@ -74,6 +74,11 @@ class Tx:
         statement = kind.insert(table).values(**values).on_conflict_do_nothing()
         return self.execute(statement).rowcount > 0
 
+    def has_seen(self, event_id: str) -> bool:
+        """Whether an event has been handled here."""
+        known = self.execute(sa.select(inbox.c.event_id).where(inbox.c.event_id == event_id))
+        return known.first() is not None
+
     def first_time(self, event_id: str) -> bool:
         """True the first time an event is seen; a repeat is to be ignored."""
         return self.insert_new(inbox, event_id=event_id, received_at=self.now)

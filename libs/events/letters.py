@@ -22,7 +22,7 @@ from podium.common.v1 import event_pb2
 
 MOST_LETTERS = 100_000
 _PAGE = 200
-_NOTES = ("group", "stream", "reason")
+_NOTES = (b"group", b"stream", b"reason")
 _LETTER_ID = re.compile(r"^\d{1,15}-\d{1,15}$")
 log = logging.getLogger(__name__)
 

@@ -25,6 +25,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 from libs import ids, telemetry
 from libs.clock import Clock
 from libs.db import open_database
+from libs.db.crash import CrashPoint
 from libs.events.redis import RedisBus, connect
 from libs.relay import Relay
 from libs.rpc import policy
@@ -98,6 +99,7 @@ async def opened_mesh(tables: Any, settings: Settings) -> AsyncIterator[Mesh]:
     clock = Clock()
     url = settings.database_url or f"sqlite:///{settings.data.absolute()}/{settings.service}.db"
     database = await open_database(url, tables, clock, schema=settings.service)
+    database.crash = CrashPoint.of(settings.crash_at, settings.service)
     redis = connect(settings.redis_url)
     signals = Signals(redis, clock)
     signals.start()

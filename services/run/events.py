@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, timedelta
 
-from libs import db, history
+from libs import db, errors, history
 from libs.events.bus import Subscription
+from libs.signals import Signals
 from podium.common.v1 import event_pb2
 from services.run import store, wire
 from services.run.domain import TERMINAL, RunState
 
+# How long an event waits for the one before it: another replica may be about to write that, or may
+# have died with it in hand. An event that never comes must not hold the others up for ever.
+PATIENCE = timedelta(seconds=12)
+SOON_S = 0.3
 REPORTING = ("workflow", "task", "totp", "browser_session")
 WORKFLOW_RUN_FINISHED = "workflow_run.finished"
 # What the saga that follows a workflow run is woken by.
@@ -20,8 +25,9 @@ TURNS = {WORKFLOW_RUN_FINISHED, "workflow_run.paused"}
 class Reports:
     """Writes what others report about a run into its history."""
 
-    def __init__(self, database: db.Database) -> None:
+    def __init__(self, database: db.Database, signals: Signals) -> None:
         self._db = database
+        self._signals = signals
 
     def subscriptions(self) -> list[Subscription]:
         """Everything that the services below a run announce."""
@@ -30,12 +36,29 @@ class Reports:
     async def report(self, events: Sequence[event_pb2.Event]) -> None:
         """Adds events of one run to its history, each once, in the order in which they came."""
         of_runs = [event for event in events if event.run_id and event.organization_id]
-        if of_runs:
-            await self._db.write(lambda tx: _record(tx, of_runs))
+        # Ids grow with time, so that what was only swapped on the way needs no waiting.
+        of_runs.sort(key=lambda event: event.event_id)
+        if not of_runs:
+            return
+        async with self._signals.subscribe(history.topic(of_runs[0].run_id)) as subscription:
+            try:
+                await self._db.write(lambda tx: _record(tx, of_runs))
+            except TooEarly:
+                # Mostly a matter of milliseconds; if not, the bus brings the event again.
+                await subscription.wait(SOON_S)
+                await self._db.write(lambda tx: _record(tx, of_runs))
+
+
+class TooEarly(errors.Aborted):
+    """The event before this one has not been written yet."""
 
 
 def _record(tx: db.Tx, events: Sequence[event_pb2.Event]) -> None:
-    fresh = [event for event in events if tx.first_time(event.event_id)]
+    fresh = []
+    for event in events:
+        _require_previous(tx, event)
+        if tx.first_time(event.event_id):
+            fresh.append(event)
     state = store.hold(tx, fresh[0].run_id) if fresh else None
     # What is reported after the end is not written: "run.finished" is the last event, the outcome
     # does not depend on it, and the services that report keep it themselves.
@@ -46,6 +69,15 @@ def _record(tx: db.Tx, events: Sequence[event_pb2.Event]) -> None:
     if state is RunState.PAUSED:
         # Nobody holds a run that rests; the end of its workflow run makes it due.
         tx.notify(store.DUE_TOPIC)
+
+
+def _require_previous(tx: db.Tx, event: event_pb2.Event) -> None:
+    """Keeps the order in which a service told about a run, whichever replicas read it."""
+    previous = event.previous_event_id
+    if not previous or tx.has_seen(previous):
+        return
+    if tx.now - event.occurred_at.ToDatetime(tzinfo=UTC) < PATIENCE:
+        raise TooEarly(f"{event.event_id} came before {previous}")
 
 
 def _append(tx: db.Tx, event: event_pb2.Event) -> None:

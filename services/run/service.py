@@ -40,7 +40,7 @@ class RunService(run_pb2_grpc.RunServiceServicer):
         self._mesh = mesh
         self._db = mesh.db
         self._workflow = workflow
-        self.subscriptions = Reports(mesh.db).subscriptions()
+        self.subscriptions = Reports(mesh.db, mesh.signals).subscriptions()
 
     @classmethod
     @asynccontextmanager

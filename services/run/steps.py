@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from libs import db, errors, resilience
@@ -25,6 +26,9 @@ from services.run.domain import (
 PATIENCE_S = 60.0
 # A finished event that is late is looked for this often; on the happy path it arrives first.
 RECONCILE_S = 5.0
+# How much later than the end itself the saga goes on without the event: what was told before the
+# end is on its way as well, and a run that has ended takes nothing more into its history.
+EVENT_PATIENCE = timedelta(seconds=16)
 
 
 class Paused(Exception):
@@ -117,7 +121,7 @@ class Steps:
                         standing = await self._standing(run)
                     continue
                 standing = await self._standing(run)
-                if wire.outcome(standing) is not None:
+                if await self._ended_long_ago(standing):
                     return
 
     async def _steer(self, run: Run) -> Any:
@@ -150,11 +154,15 @@ class Steps:
                     return
                 if await subscription.wait(RECONCILE_S):
                     continue
-                if await self._ended(run) is not None:
+                if await self._ended_long_ago(await self._standing(run)):
                     return
 
     async def _ended(self, run: Run) -> Outcome | None:
         return wire.outcome(await self._standing(run))
+
+    async def _ended_long_ago(self, found: Any) -> bool:
+        now = await self._db.read(lambda tx: tx.now)
+        return wire.outcome(found) is not None and now - wire.ended_at(found) > EVENT_PATIENCE
 
     async def _standing(self, run: Run) -> Any:
         request = wire.get_workflow_run(run)

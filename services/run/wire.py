@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from libs import errors, history
@@ -212,6 +212,11 @@ def outcome(found: workflow_pb2.WorkflowRun) -> Outcome | None:
         "failure": as_dict(found.failure),
     }
     return outcome_of_workflow(result)
+
+
+def ended_at(found: workflow_pb2.WorkflowRun) -> datetime:
+    """When a workflow run ended."""
+    return found.end_time.ToDatetime(tzinfo=UTC)
 
 
 def acquire_session(found: Run) -> browser_session_pb2.AcquireSessionRequest:

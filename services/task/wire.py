@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -66,8 +67,12 @@ def spec_of(request: pb.ExecuteTaskRequest) -> Spec:
 
 
 def request_hash(spec: Spec) -> str:
-    """A digest that tells whether two requests ask for the same."""
-    return hashlib.sha256(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    """A digest that tells whether two requests ask for the same.
+
+    How long a task may take is not part of it: who asks again after a crash has less time left.
+    """
+    what = replace(spec, timeout_s=0.0)
+    return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _check_request(request: pb.ExecuteTaskRequest, wrong: list[tuple[str, str]]) -> None:

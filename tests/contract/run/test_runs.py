@@ -90,6 +90,36 @@ async def test_an_event_delivered_twice_is_one_history_event(stub: Any, others: 
     assert types.count("block.finished") == 1
 
 
+async def test_events_that_two_replicas_read_out_of_order_are_written_in_order(
+    stub: Any, others: Upstreams
+) -> None:
+    others.workflow.ending = None
+    created = await stub.CreateRun(a_request())
+    await eventually(lambda: "start" in others.workflow.calls)
+    began = others.workflow.event("block.started", created.run_id, {"block_path": "a"})
+    ended = others.workflow.event(
+        "block.finished", created.run_id, {"block_path": "a"}, after=began.event_id
+    )
+    await others.workflow.bus.publish("workflow", [ended])
+    await others.workflow.bus.publish("workflow", [began])
+
+    async def told() -> list[str]:
+        request = run_pb2.GetRunRequest(run_id=created.run_id)
+        last = (await stub.GetRun(request)).run.last_sequence
+        seen = []
+        async for answer in stub.WatchRun(run_pb2.WatchRunRequest(run_id=created.run_id)):
+            seen.append(answer.event.type)
+            if answer.event.sequence >= last:
+                break
+        return [type_ for type_ in seen if type_.startswith("block.")]
+
+    async def both() -> bool:
+        return len(await told()) == 2
+
+    await eventually(both, within=15)
+    assert await told() == ["block.started", "block.finished"]
+
+
 async def test_the_same_key_answers_the_same_run(stub: Any) -> None:
     request = a_request(idempotency_key="k1")
     answers = await asyncio.gather(*(stub.CreateRun(request) for _ in range(8)))

@@ -111,16 +111,24 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
             await self.publish("workflow_run.finished", run.run_id, ending)
 
     async def publish(self, type_: str, run_id: str, data: dict[str, Any]) -> event_pb2.Event:
+        event = self.event(type_, run_id, data)
+        await self.bus.publish("workflow", [event])
+        return event
+
+    def event(
+        self, type_: str, run_id: str, data: dict[str, Any], after: str = ""
+    ) -> event_pb2.Event:
+        """An event about a run that follows another."""
         event = event_pb2.Event(
             event_id=ids.new("evt"),
             type=type_,
             source="workflow",
             organization_id=context.current().organization_id or "org_a",
             run_id=run_id,
+            previous_event_id=after,
         )
         event.occurred_at.GetCurrentTime()
         event.data.update(data)
-        await self.bus.publish("workflow", [event])
         return event
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 
 from libs import context, errors, ids, resilience
@@ -28,6 +29,28 @@ def test_an_error_crosses_the_wire_as_itself(error: errors.PodiumError) -> None:
     assert type(back) is type(error)
     for name in ("message", "reason", "violations", "retry_after_s", "metadata"):
         assert getattr(back, name) == getattr(error, name)
+
+
+class _Reset(Exception):
+    """What gRPC raises when the other end of a stream dies."""
+
+    def __init__(self, details: str) -> None:
+        self._details = details
+
+    def trailing_metadata(self):
+        return ()
+
+    def code(self):
+        return grpc.StatusCode.INTERNAL
+
+    def details(self):
+        return self._details
+
+
+def test_a_stream_whose_end_died_is_an_outage_and_no_bug() -> None:
+    broken = _Reset("Stream removed (RST_STREAM (Received RST_STREAM with error code 2))")
+    assert type(errors.from_rpc(broken)) is errors.Unavailable  # type: ignore[arg-type]
+    assert type(errors.from_rpc(_Reset("broken"))) is errors.Internal  # type: ignore[arg-type]
 
 
 def test_a_long_list_of_violations_fits_the_trailers() -> None:
