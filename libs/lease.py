@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from libs import db, errors
 
+LOST = "LEASE_LOST"
 
 @dataclass(slots=True)
 class Work:
@@ -59,10 +60,11 @@ def claim(
     candidates = sa.select(key).where(free).limit(limit).with_for_update(skip_locked=True)
     if where is not None:
         candidates = candidates.where(where)
-    candidates = candidates.order_by(key if order_by is None else order_by)
+    # As a CTE it runs once; a planner may run a subquery again and take more than the limit.
+    chosen = candidates.order_by(key if order_by is None else order_by).cte("chosen")
     taken = tx.execute(
         sa.update(table)
-        .where(key.in_(candidates))
+        .where(key.in_(sa.select(chosen.c[key_column])))
         .values(
             lease_owner=owner,
             lease_fence=table.c.lease_fence + 1,
@@ -76,25 +78,46 @@ def claim(
 def renew(
     tx: db.Tx, table: sa.Table, key_column: str, held: Iterable[tuple[str, int]], ttl_s: float
 ) -> set[str]:
-    """Prolongs the leases (key, fence) and answers the keys that are lost."""
+    """Prolongs the leases (key, fence) in one statement and answers the keys that are lost."""
+    wanted = list(held)
+    if not wanted:
+        return set()
     key = table.c[key_column]
-    lost: set[str] = set()
-    until = tx.now + timedelta(seconds=ttl_s)
-    for name, fence in held:
-        statement = sa.update(table).where(key == name, table.c.lease_fence == fence)
-        # A lease that was given back since this round began stays given back.
-        kept = sa.case(
-            (table.c.lease_until.is_(None), sa.null()), else_=sa.literal(until, db.Timestamp)
-        )
-        if tx.execute(statement.values(lease_until=kept)).rowcount == 0:
-            lost.add(name)
-    return lost
+    until = sa.literal(tx.now + timedelta(seconds=ttl_s), db.Timestamp)
+    # A lease that was given back since this round began stays given back.
+    kept = sa.case((table.c.lease_owner == "", table.c.lease_until), else_=until)
+    renewed = tx.execute(
+        sa.update(table)
+        .where(sa.tuple_(key, table.c.lease_fence).in_(wanted))
+        .values(lease_until=kept)
+        .returning(key)
+    )
+    return {name for name, _ in wanted} - set(renewed.scalars())
 
 
-def release(tx: db.Tx, table: sa.Table, key_column: str, key: str, fence: int) -> None:
-    """Gives a lease back; the fence stays, so that late writes are still refused."""
+def release(
+    tx: db.Tx,
+    table: sa.Table,
+    key_column: str,
+    key: str,
+    fence: int,
+    *,
+    not_before_s: float = 0.0,
+) -> None:
+    """Gives a lease back; the fence stays, so that late writes are still refused.
+
+    With `not_before_s` nobody takes the row up again until then: the back-off of a row that failed,
+    the same for all replicas. `hasten` ends it early.
+    """
+    until = tx.now + timedelta(seconds=not_before_s) if not_before_s > 0 else None
     statement = sa.update(table).where(table.c[key_column] == key, table.c.lease_fence == fence)
-    tx.execute(statement.values(lease_owner="", lease_until=None))
+    tx.execute(statement.values(lease_owner="", lease_until=until))
+
+
+def hasten(tx: db.Tx, table: sa.Table, key_column: str, key: str) -> None:
+    """Ends a row's back-off, because something about it has changed; a held lease is left alone."""
+    statement = sa.update(table).where(table.c[key_column] == key, table.c.lease_owner == "")
+    tx.execute(statement.values(lease_until=None))
 
 
 def guarded(tx: db.Tx, table: sa.Table, key_column: str, key: str, fence: int) -> None:
@@ -105,5 +128,5 @@ def guarded(tx: db.Tx, table: sa.Table, key_column: str, key: str, fence: int) -
     statement = sa.update(table).where(table.c[key_column] == key, table.c.lease_fence == fence)
     if tx.execute(statement.values(lease_fence=fence)).rowcount == 0:
         raise errors.Aborted(
-            f"{key} was taken over by another replica", reason="LEASE_LOST", metadata={"key": key}
+            f"{key} was taken over by another replica", reason=LOST, metadata={"key": key}
         )

@@ -21,6 +21,10 @@ from libs.lease import Work
 from libs.signals import Signals
 from libs.stopping import stop
 
+# A row that keeps failing must not keep the others waiting, nor busy the replicas.
+SHORTEST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 10.0
+MOST_BACKOFFS = 10_000
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +69,10 @@ class Worker:
         self._sweep_s = sweep_s
         self._order_by = order_by
         self._active: dict[tuple[str, int], tuple[Work, asyncio.Task[None]]] = {}
+        self._handing_back: set[asyncio.Task[None]] = set()
+        self._backoffs: dict[str, int] = {}
+        self._renewed_at = clock.monotonic()
+        self._taking: asyncio.Task[list[Work]] | None = None
         self._draining = False
         self._room = asyncio.Event()
 
@@ -84,7 +92,13 @@ class Worker:
     async def drain(self) -> None:
         """Stops claiming, interrupts what is running and hands the leases back."""
         self._draining = True
+        if self._taking is not None:
+            await asyncio.wait([self._taking])
         await stop(task for _, task in self._active.values())
+        for work, _task in list(self._active.values()):
+            self._end(work, 0.0)
+        while self._handing_back:
+            await asyncio.wait(self._handing_back)
 
     async def _claim_loop(self) -> None:
         async with self._signals.subscribe(self._topic) as subscription:
@@ -110,15 +124,31 @@ class Worker:
         # A read costs a tenth of a commit: look before taking.
         if not await self._database.read(self._any_due):
             return []
+        # A task of its own: rows that were taken when a cancellation comes are not forgotten.
+        self._taking = asyncio.create_task(self._take_up(room), name=f"{self.name}-take")
+        return await asyncio.shield(self._taking)
+
+    async def _take_up(self, room: int) -> list[Work]:
         claimed = await self._database.write(lambda tx: self._take(tx, room))
         if self._draining:
             # They were claimed while the drain began: nobody here will carry them out.
             await self._database.write(lambda tx: [self._release(tx, work) for work in claimed])
             return []
+        if not self._active:
+            self._renewed_at = self._clock.monotonic()
         for work in claimed:
+            self._displace(work.key)
             task = asyncio.create_task(self._carry_out(work), name=f"{self.name}-{work.key}")
             self._active[work.key, work.fence] = (work, task)
+            # A task that is cancelled before it begins never comes to its own end.
+            task.add_done_callback(lambda _task, work=work: self._end(work, 0.0))
         return claimed
+
+    def _displace(self, key: str) -> None:
+        """Ends the earlier turn of a row whose lease ran out while this very replica held it."""
+        for (held, _fence), (_work, task) in list(self._active.items()):
+            if held == key:
+                task.cancel()
 
     def _any_due(self, tx: Tx) -> bool:
         table = self._table
@@ -139,43 +169,86 @@ class Worker:
         )
 
     async def _carry_out(self, work: Work) -> None:
+        backoff_s = 0.0
         try:
             await self._perform(work)
+            self._backoffs.pop(work.key, None)
         except errors.Aborted as lost:
             log.info("%s: %s", self.name, lost.message)
+            if lost.reason != lease.LOST:
+                backoff_s = self._backoff_s(work.key)
         except errors.PodiumError as error:
+            backoff_s = self._backoff_s(work.key)
             log.warning("%s %s: %s", self.name, work.key, error.message)
-            await self._clock.sleep(min(1.0, self._sweep_s))
         except Exception:
+            backoff_s = self._backoff_s(work.key)
             log.exception("%s failed on %s", self.name, work.key)
-            # Without a pause a row that always fails would keep the replica busy for ever.
-            await self._clock.sleep(1.0)
         finally:
-            self._active.pop((work.key, work.fence), None)
-            self._room.set()
-            if not work.released:
-                with contextlib.suppress(Exception):
-                    await asyncio.shield(self._database.write(lambda tx: self._release(tx, work)))
+            self._end(work, backoff_s)
 
-    def _release(self, tx: Tx, work: Work) -> None:
-        lease.release(tx, self._table, self._key_column, work.key, work.fence)
-        tx.notify(self._topic)
+    def _backoff_s(self, key: str) -> float:
+        """The wait before a row that failed is taken up again, by whichever replica."""
+        if len(self._backoffs) > MOST_BACKOFFS:
+            self._backoffs.clear()
+        failures = self._backoffs[key] = self._backoffs.get(key, 0) + 1
+        return min(SHORTEST_BACKOFF_S * 2 ** min(failures - 1, 16), LONGEST_BACKOFF_S)
+
+    def _end(self, work: Work, backoff_s: float) -> None:
+        """Makes room for another row, and hands the lease back unless that has been done."""
+        if self._active.pop((work.key, work.fence), None) is None:
+            return
+        self._room.set()
+        if not work.released:
+            # A task of its own: a cancellation that comes now must not keep the lease.
+            task = asyncio.create_task(self._hand_back(work, backoff_s), name=f"{self.name}-back")
+            self._handing_back.add(task)
+            task.add_done_callback(self._handing_back.discard)
+
+    async def _hand_back(self, work: Work, backoff_s: float) -> None:
+        try:
+            await self._database.write(lambda tx: self._release(tx, work, backoff_s))
+        except Exception as error:  # noqa: BLE001
+            # Nothing is lost: it runs out by itself.
+            log.warning("%s could not hand %s back: %s", self.name, work.key, error)
+
+    def _release(self, tx: Tx, work: Work, backoff_s: float = 0.0) -> None:
+        lease.release(
+            tx, self._table, self._key_column, work.key, work.fence, not_before_s=backoff_s
+        )
+        if not backoff_s:
+            tx.notify(self._topic)
 
     async def _renew_loop(self) -> None:
         while True:
             await self._clock.sleep(self._ttl_s / 4)
             held = list(self._active)
+            lost = await self._lost(held) if held else set()
             if not held:
-                continue
-            try:
-                lost = await self._database.write(lambda tx, held=held: self._renew(tx, held))
-            except Exception as error:  # noqa: BLE001
-                log.warning("%s could not renew: %s", self.name, error)
-                continue
+                self._renewed_at = self._clock.monotonic()
             for key, fence in held:
                 if key in lost and (key, fence) in self._active:
                     log.warning("%s lost the lease of %s", self.name, key)
                     self._active[key, fence][1].cancel()
+
+    async def _lost(self, held: list[tuple[str, int]]) -> set[str]:
+        """Prolongs the leases and answers those that are gone, or may be for all we know.
+
+        This process may have been stopped, or the database away, for longer than a lease: then
+        others may have taken the rows, and what goes on here has no cover until it asks again.
+        """
+        asked_at = self._clock.monotonic()
+        left_s = self._renewed_at + self._ttl_s - asked_at
+        if left_s <= 0:
+            self._renewed_at = asked_at
+            return {key for key, _fence in held}
+        try:
+            async with asyncio.timeout(left_s):
+                lost = await self._database.write(lambda tx: self._renew(tx, held))
+        except Exception as error:  # noqa: BLE001
+            log.warning("%s could not renew: %r", self.name, error)
+            return set()
+        self._renewed_at = asked_at
+        return lost
 
     def _renew(self, tx: Tx, held: list[tuple[str, int]]) -> set[str]:
         return lease.renew(tx, self._table, self._key_column, held, self._ttl_s)

@@ -15,6 +15,8 @@ from libs.db.tx import Tx
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+# Classes of SQLSTATE that say something about the statement: wrong data, a constraint, wrong SQL.
+_OF_THE_UNIT = ("0A", "21", "22", "23", "42", "44")
 
 
 @dataclass
@@ -35,7 +37,11 @@ class Database:
     counters: Counters = field(default_factory=Counters)
 
     async def write(self, unit: Callable[[Tx], T]) -> T:
-        """Carries a unit out; committed and flushed when this returns."""
+        """Carries a unit out; committed and flushed when this returns.
+
+        Units are carried out in the order in which they are handed in, one at a time among all
+        replicas, so that what a unit has read holds until its commit.
+        """
         raise NotImplementedError
 
     async def read(self, query: Callable[[Tx], T]) -> T:
@@ -48,12 +54,31 @@ class Database:
 
 
 def outage(error: BaseException) -> BaseException:
-    """An error of the store's own is an outage; a constraint or a word is the unit's business."""
-    if isinstance(error, sa.exc.IntegrityError) or not isinstance(error, sa.exc.DBAPIError):
+    """What a unit raised: an error of the store's own becomes an outage, the rest stays its own."""
+    if not isinstance(error, sa.exc.DBAPIError) or _is_of_the_unit(error):
         return error
-    if isinstance(error, sa.exc.ProgrammingError):
-        return error
-    log.warning("database does not answer: %s", error.orig)
+    return unavailable(error)
+
+
+def unavailable(error: BaseException) -> errors.Unavailable:
+    """The word for a store that does not answer."""
+    log.warning("database does not answer: %s", getattr(error, "orig", None) or repr(error))
     return errors.Unavailable(
         "the database does not answer", reason="DATABASE_UNAVAILABLE", retry_after_s=1.0
     )
+
+
+def closed() -> errors.Unavailable:
+    """The word for a store that this process has closed already."""
+    return errors.Unavailable("the process is ending", reason="SHUTTING_DOWN", retry_after_s=1.0)
+
+
+def _is_of_the_unit(error: sa.exc.DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return False
+    if isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError | sa.exc.DataError):
+        return True
+    # asyncpg says the rest by codes, and refuses what it cannot encode with a ValueError.
+    state = getattr(error.orig, "sqlstate", None) or ""
+    cause = getattr(error.orig, "__cause__", None)
+    return state.startswith(_OF_THE_UNIT) or isinstance(cause, ValueError | TypeError)

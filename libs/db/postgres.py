@@ -1,21 +1,41 @@
-"""One PostgreSQL schema over asyncpg: each unit is a transaction, the server groups the flushes."""
+"""One PostgreSQL schema over asyncpg: one writer for each replica, which commits units together.
+
+The writers of all replicas take turns by a lock on the schema, held for one commit. So a unit means
+the same as on a file: what it read holds until its commit, no two units deadlock, and a batch needs
+one flush however many callers it serves.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
-from libs import telemetry
 from libs.clock import Clock
 from libs.db.columns import SHARED
-from libs.db.database import Database, outage
+from libs.db.database import Database, closed, outage, unavailable
 from libs.db.tx import Tx
+from libs.db.unit import Unit
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+# PostgreSQL keeps 64 subtransactions of a transaction at hand; more slow every snapshot down.
+LARGEST_BATCH = 60
+READERS = 4
+CONNECT_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_S = 10.0
+# A replica that was stopped inside a transaction keeps all others from writing until the server
+# ends its session. That must be sooner than their leases run out.
+ABANDONED_MS = 2_000
+_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))")
 
 
 class PostgresDatabase(Database):
@@ -25,53 +45,160 @@ class PostgresDatabase(Database):
     async def start(
         cls, url: str, tables: sa.MetaData, clock: Clock, schema: str
     ) -> PostgresDatabase:
-        """Opens the pool; the schema has the service's name."""
+        """Opens the pool and starts the writer; the schema has the service's name."""
         database = cls(clock, schema)
-        database._engine = create_async_engine(
-            url,
-            pool_size=8,
-            max_overflow=8,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={"server_settings": {"search_path": schema}},
+        database._engine = _engine(url, schema)
+        database._reader_engine = database._engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        async with database._engine.begin() as connection:
-            # Two replicas that start together must not both make the tables.
-            lock = sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))")
-            await connection.execute(lock, {"name": schema})
-            await connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
-            await connection.run_sync(SHARED.create_all)
-            await connection.run_sync(tables.create_all)
+        try:
+            async with database._engine.begin() as connection:
+                # Two replicas that start together must not both make the tables.
+                await connection.execute(_TURN, {"name": schema})
+                await connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+                await connection.run_sync(SHARED.create_all)
+                await connection.run_sync(tables.create_all)
+        except BaseException:
+            await database._engine.dispose()
+            raise
+        database._units = deque()
+        database._handed_in = asyncio.Event()
+        database._writer = asyncio.create_task(database._write_loop(), name="db-write")
         return database
 
     _engine: AsyncEngine
+    _reader_engine: AsyncEngine
+    _units: deque[Unit]
+    _handed_in: asyncio.Event
+    _writer: asyncio.Task[None]
+    _connection: AsyncConnection | None = None
+    _closing: bool = False
 
     async def write(self, unit: Callable[[Tx], T]) -> T:
         """Carries a unit out; committed and flushed when this returns."""
-        try:
-            async with self._engine.begin() as connection:
-                tx, result = await connection.run_sync(self._carry_out, unit)
-        except (sa.exc.DBAPIError, OSError) as error:
-            raise outage(error) from error
-        self.counters.commits += 1
-        self.counters.units += 1
-        self.after_commit(tx)
-        telemetry.count_commit(self.name, self.counters.commits)
-        return result
+        if self._closing:
+            raise closed()
+        waiting = Unit.of(unit)
+        self._units.append(waiting)
+        self._handed_in.set()
+        # A caller that gives up does not take its unit back: it may be committed already.
+        return await asyncio.shield(waiting.outcome)
 
     async def read(self, query: Callable[[Tx], T]) -> T:
         """Carries a query out on a consistent snapshot."""
         try:
-            async with self._engine.connect() as connection:
-                _tx, result = await connection.run_sync(self._carry_out, query)
-        except (sa.exc.DBAPIError, OSError) as error:
+            try:
+                return await self._read(query)
+            except sa.exc.DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                # The connection died while it was idle; what only reads may be done again.
+                return await self._read(query)
+        except (OSError, TimeoutError, sa.exc.TimeoutError) as error:
+            raise unavailable(error) from error
+        except sa.exc.DBAPIError as error:
             raise outage(error) from error
-        return result
 
-    def _carry_out(self, connection: Connection, unit: Callable[[Tx], T]) -> tuple[Tx, T]:
-        tx = Tx(connection, self.clock)
-        return tx, unit(tx)
+    async def _read(self, query: Callable[[Tx], T]) -> T:
+        async with self._reader_engine.connect() as connection:
+            return await connection.run_sync(lambda sync: query(Tx(sync, self.clock)))
 
     async def close(self) -> None:
         """Finishes what was handed in and closes the connections."""
+        self._closing = True
+        self._handed_in.set()
+        await self._writer
         await self._engine.dispose()
+
+    async def _write_loop(self) -> None:
+        while self._units or not self._closing:
+            await self._handed_in.wait()
+            self._handed_in.clear()
+            while self._units:
+                count = min(len(self._units), LARGEST_BATCH)
+                await self._commit([self._units.popleft() for _ in range(count)])
+        await self._discard()
+
+    async def _commit(self, batch: list[Unit]) -> None:
+        try:
+            connection = await self._begin()
+            if await connection.run_sync(self._carry_out, batch):
+                await connection.commit()
+                self.counters.commits += 1
+            else:
+                await connection.rollback()
+        except Exception as error:  # noqa: BLE001
+            await self._discard()
+            failure = unavailable(error)
+            for unit in batch:
+                unit.error = unit.error or failure
+        self.counters.units += len(batch)
+        for unit in batch:
+            unit.commit = self.counters.commits
+            try:
+                unit.acknowledge(self)
+            except Exception:
+                log.exception("what follows a commit failed")
+
+    async def _begin(self) -> AsyncConnection:
+        """The writer's connection, inside a transaction that has its turn."""
+        if self._connection is not None:
+            # It may have died while it was idle; nothing has been done on it yet.
+            with contextlib.suppress(Exception):
+                await self._connection.execute(_TURN, {"name": self.name})
+                return self._connection
+            await self._discard()
+        self._connection = await self._engine.connect()
+        await self._connection.execute(_TURN, {"name": self.name})
+        return self._connection
+
+    async def _discard(self) -> None:
+        lost, self._connection = self._connection, None
+        if lost is not None:
+            with contextlib.suppress(Exception):
+                await lost.invalidate()
+            with contextlib.suppress(Exception):
+                await lost.close()
+
+    def _carry_out(self, connection: Connection, batch: list[Unit]) -> bool:
+        """Carries the units out, each on a savepoint of its own; False when none is to be kept."""
+        if len(batch) == 1:
+            return self._carried_out(batch[0], connection)
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        # One name and one round trip: what was released takes no memory of the server's.
+        await_only(driver.execute("SAVEPOINT unit"))
+        for unit in batch:
+            if self._carried_out(unit, connection):
+                await_only(driver.execute("RELEASE SAVEPOINT unit; SAVEPOINT unit"))
+            else:
+                await_only(driver.execute("ROLLBACK TO SAVEPOINT unit"))
+        return True
+
+    def _carried_out(self, unit: Unit, connection: Connection) -> bool:
+        try:
+            unit.run(connection, self.clock)
+        except Exception as error:  # noqa: BLE001
+            unit.error = outage(error)
+            return False
+        return True
+
+
+def _engine(url: str, schema: str) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=READERS + 1,
+        max_overflow=READERS,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        # Parameters may be secrets, and errors are logged.
+        hide_parameters=True,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": STATEMENT_TIMEOUT_S,
+            "server_settings": {
+                "search_path": schema,
+                "application_name": f"podium-{schema}",
+                "idle_in_transaction_session_timeout": str(ABANDONED_MS),
+            },
+        },
+    )

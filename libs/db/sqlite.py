@@ -13,53 +13,23 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from libs import telemetry
 from libs.clock import Clock
 from libs.db.columns import SHARED
-from libs.db.database import Database, outage
+from libs.db.database import Database, closed, outage, unavailable
 from libs.db.tx import Tx
+from libs.db.unit import Unit
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 LARGEST_BATCH = 200
 BUSY_TIMEOUT_MS = 10_000
 READERS = 2
-
-
-@dataclass(eq=False)
-class Unit:
-    """A caller's function and where its outcome goes."""
-
-    function: Callable[[Tx], Any]
-    loop: asyncio.AbstractEventLoop
-    outcome: asyncio.Future[Any]
-    # The writer is another thread: what the unit publishes still belongs to its caller's context.
-    context: contextvars.Context = field(default_factory=contextvars.copy_context)
-    tx: Tx | None = None
-    result: Any = None
-    commit: int = 0
-    error: BaseException | None = None
-
-    def run(self, connection: Connection, clock: Clock) -> None:
-        """Carries the function out and keeps what it answers."""
-        self.tx = Tx(connection, clock)
-        self.result = self.context.run(self.function, self.tx)
-
-    def resolve(self) -> None:
-        """Tells the caller; called on the caller's loop."""
-        if self.outcome.done():
-            return
-        if self.error is not None:
-            self.outcome.set_exception(self.error)
-        else:
-            self.outcome.set_result(self.result)
 
 
 class SqliteDatabase(Database):
@@ -86,11 +56,13 @@ class SqliteDatabase(Database):
     _units: queue.SimpleQueue[Unit | None]
     _readers: ThreadPoolExecutor
     _writer: threading.Thread
+    _closing: bool = False
 
     async def write(self, unit: Callable[[Tx], T]) -> T:
         """Carries a unit out; committed and flushed when this returns."""
-        loop = asyncio.get_running_loop()
-        waiting = Unit(unit, loop, loop.create_future())
+        if self._closing:
+            raise closed()
+        waiting = Unit.of(unit)
         self._units.put(waiting)
         # A caller that gives up does not take its unit back: it may be committed already.
         return await asyncio.shield(waiting.outcome)
@@ -103,10 +75,15 @@ class SqliteDatabase(Database):
                 return query(Tx(connection, self.clock))
 
         carried = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._readers, carried.run, run)
+        reading = asyncio.get_running_loop().run_in_executor(self._readers, carried.run, run)
+        try:
+            return await reading
+        except sa.exc.DBAPIError as error:
+            raise outage(error) from error
 
     async def close(self) -> None:
         """Finishes what was handed in and closes the connections."""
+        self._closing = True
         self._units.put(None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown()
@@ -133,17 +110,20 @@ class SqliteDatabase(Database):
             with self._writer_engine.begin() as connection:
                 for unit in batch:
                     self._run_one(unit, connection, alone=len(batch) == 1)
+            self.counters.commits += 1
         except _Alone:
             pass
-        except Exception as error:
-            log.exception("commit failed")
+        except Exception as error:  # noqa: BLE001
+            failure = unavailable(error)
             for unit in batch:
-                unit.error = unit.error or outage(error)
-        self.counters.commits += 1
+                unit.error = unit.error or failure
         self.counters.units += len(batch)
         for unit in batch:
             unit.commit = self.counters.commits
-            unit.loop.call_soon_threadsafe(self._acknowledge, unit)
+            try:
+                unit.loop.call_soon_threadsafe(unit.acknowledge, self)
+            except RuntimeError:
+                log.warning("a caller's loop was closed before its unit was committed")
 
     def _run_one(self, unit: Unit, connection: Connection, *, alone: bool) -> None:
         try:
@@ -156,16 +136,18 @@ class SqliteDatabase(Database):
             unit.error = outage(error)
             if alone:
                 raise _Alone from None
-
-    def _acknowledge(self, unit: Unit) -> None:
-        if unit.error is None and unit.tx is not None:
-            self.after_commit(unit.tx)
-            unit.context.run(telemetry.count_commit, self.name, unit.commit)
-        unit.resolve()
+            # A full disk, say, ends the whole transaction. The driver's COMMIT would then do
+            # nothing and raise nothing, and the neighbours would be told of a success.
+            if not _in_transaction(connection):
+                raise
 
 
 class _Alone(Exception):
     """Rolls back the transaction of a unit that shares it with nobody."""
+
+
+def _in_transaction(connection: Connection) -> bool:
+    return bool(getattr(connection.connection.driver_connection, "in_transaction", False))
 
 
 def _sqlite_engine(url: str, begin: str) -> Engine:

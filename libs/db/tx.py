@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, CursorResult
 
 from libs.clock import Clock
@@ -67,10 +68,12 @@ class Tx:
             organization_id=organization_id,
         )
 
+    def insert_new(self, table: sa.Table, **values: Any) -> bool:
+        """Inserts a row unless its key or a unique column is taken; answers whether it did."""
+        kind = sqlite if self._connection.dialect.name == "sqlite" else postgresql
+        statement = kind.insert(table).values(**values).on_conflict_do_nothing()
+        return self.execute(statement).rowcount > 0
+
     def first_time(self, event_id: str) -> bool:
         """True the first time an event is seen; a repeat is to be ignored."""
-        known = self.execute(sa.select(inbox.c.event_id).where(inbox.c.event_id == event_id))
-        if known.first() is not None:
-            return False
-        self.execute(sa.insert(inbox).values(event_id=event_id, received_at=self.now))
-        return True
+        return self.insert_new(inbox, event_id=event_id, received_at=self.now)

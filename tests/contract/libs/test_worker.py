@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from redis.asyncio import Redis
 
-from libs import db, lease
+from libs import db, errors, lease
 from libs.clock import Clock
 from libs.lease import Work
 from libs.signals import Signals
@@ -173,3 +173,103 @@ async def test_a_hint_crosses_replicas(redis_url: str) -> None:
     await here.close()
     await there.close()
     await redis.aclose()
+
+
+class Failing:
+    """A worker whose rows called "bad…" fail for ever."""
+
+    def __init__(self, database: db.Database, signals: Signals, concurrency: int) -> None:
+        self.tries: list[str] = []
+        self._db = database
+        self.worker = Worker(
+            "jobs",
+            database=database,
+            signals=signals,
+            clock=Clock(),
+            owner="one",
+            topic="jobs",
+            table=jobs,
+            key_column="name",
+            due=lambda _tx: jobs.c.done == 0,
+            perform=self.perform,
+            concurrency=concurrency,
+            sweep_s=0.1,
+        )
+        self.task = asyncio.create_task(self.worker.run())
+
+    async def perform(self, work: Work) -> None:
+        self.tries.append(work.key)
+        if work.key.startswith("bad"):
+            raise errors.Aborted("again and again") if work.key == "bad0" else ValueError(work.key)
+        change = sa.update(jobs).where(jobs.c.name == work.key).values(done=1)
+        await self._db.write(lambda tx: tx.execute(change) and None)
+
+
+async def test_rows_that_always_fail_do_not_starve_the_others(
+    database: db.Database, signals: Signals
+) -> None:
+    failing = Failing(database, signals, concurrency=2)
+    # They come first by their keys, and there are more of them than there is room.
+    await add(database, signals, *(f"bad{number}" for number in range(6)))
+    await add(database, signals, *(f"good{number}" for number in range(6)))
+
+    async def good_ones_done() -> bool:
+        return sum((await done(database)).values()) == 6
+
+    await eventually(good_ones_done, within=3)
+    assert max(failing.tries.count(f"bad{number}") for number in range(6)) <= 4
+    failing.task.cancel()
+
+
+async def test_a_back_off_ends_when_the_row_is_hastened(
+    database: db.Database, signals: Signals
+) -> None:
+    failing = Failing(database, signals, concurrency=2)
+    await add(database, signals, "bad1")
+    await eventually(lambda: failing.tries.count("bad1") >= 3)
+
+    async def waits() -> bool:
+        row = await database.read(lambda tx: tx.execute(sa.select(jobs)).one())
+        return row.lease_owner == "" and row.lease_until is not None
+
+    await eventually(waits)
+    tries = len(failing.tries)
+    await database.write(lambda tx: lease.hasten(tx, jobs, "name", "bad1"))
+    await eventually(lambda: len(failing.tries) > tries, within=0.6)
+    failing.task.cancel()
+
+
+async def test_what_is_drained_before_it_began_is_handed_back(
+    database: db.Database, signals: Signals
+) -> None:
+    replica = Replica(database, signals, "one")
+    take_up = replica.worker._take_up
+    taken_up = asyncio.Event()
+
+    async def take_up_and_drain(room: int) -> list[Work]:
+        taken = await take_up(room)
+        taken_up.set()
+        replica.worker._draining = True
+        for _, task in replica.worker._active.values():
+            task.cancel()  # before its first step
+        return taken
+
+    replica.worker._take_up = take_up_and_drain
+    await add(database, signals, "j")
+    await asyncio.wait_for(taken_up.wait(), 5)
+    await replica.worker.drain()
+    row = await database.read(lambda tx: tx.execute(sa.select(jobs)).one())
+    assert (row.lease_owner, row.lease_until, row.done) == ("", None, 0)
+    replica.task.cancel()
+
+
+async def test_work_is_given_up_when_the_lease_cannot_be_renewed(
+    database: db.Database, signals: Signals
+) -> None:
+    replica = Replica(database, signals, "one")
+    await add(database, signals, "j")
+    await eventually(lambda: replica.started)
+    replica.worker._database = _Dead()
+    await eventually(lambda: not replica.worker.holds("j"), within=2)
+    assert await done(database) == {"j": 0}
+    replica.task.cancel()
