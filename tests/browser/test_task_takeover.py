@@ -123,6 +123,6 @@ async def _waiting_holder(database: Database) -> str:
     def unit(tx: Tx) -> str:
         kinds = list(tx.execute(sa.select(store.actions.c.kind)).scalars())
         owner = tx.execute(sa.select(store.tasks.c.lease_owner)).scalar()
-        return owner if len(kinds) == 6 else ""
+        return owner or "" if len(kinds) == 6 else ""
 
     return await database.read(unit)
