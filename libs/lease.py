@@ -25,6 +25,8 @@ class Work:
     """A claimed row: its key, the fence it was claimed with, and its columns at that moment.
 
     Who gives the lease back in the commit that ends the work sets `released`, which saves one.
+    `taken_from` is the owner who let the lease run out, as one that was killed does; empty when it
+    was given back.
     """
 
     key: str
@@ -32,12 +34,19 @@ class Work:
     row: Any
     released: bool = False
 
+    @property
+    def taken_from(self) -> str:
+        """The owner before, if it never gave the lease back."""
+        return self.row.lease_from
+
 
 def lease_columns() -> list[sa.Column[Any]]:
     """The columns that a leased table has."""
     return [
         sa.Column("lease_owner", sa.String(64), nullable=False, default=""),
         sa.Column("lease_fence", sa.BigInteger, nullable=False, default=0),
+        # Who held it before and did not give it back: it died, or was frozen for too long.
+        sa.Column("lease_from", sa.String(64), nullable=False, default=""),
         sa.Column("lease_until", db.Timestamp),
     ]
 
@@ -68,6 +77,7 @@ def claim(
         .where(key.in_(sa.select(chosen.c[key_column])))
         .values(
             lease_owner=owner,
+            lease_from=table.c.lease_owner,
             lease_fence=table.c.lease_fence + 1,
             lease_until=tx.now + timedelta(seconds=ttl_s),
         )

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     allow_private_targets: bool = Field(
         False, description="outgoing requests may reach private addresses (local use)"
     )
+    memory_limit_mib: int = Field(
+        0, ge=0, description="a process larger than this hands over and restarts; 0: no limit"
+    )
     drain_grace_s: float = 4.0
     lease_ttl_s: float = 4.0
     crash_at: str = Field("", description='test hook: "run:after:5"; see libs/db/crash.py')

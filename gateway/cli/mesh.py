@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from deploy import local
 from gateway.cli.commands import Command, terminal
 from gateway.cli.exits import UNAVAILABLE, Ended
 from gateway.cli.terminal import Terminal
+from libs.recovery import ledger
+
+SHOWN_RECOVERIES = 10
 
 
 @click.command(cls=Command)
@@ -65,7 +69,7 @@ def down(term: Terminal) -> None:
 @click.command(cls=Command)
 @terminal
 def status(term: Terminal) -> None:
-    """Replicas, health, circuit breakers and versions of the local mesh."""
+    """Replicas, health, circuit breakers, recent recoveries and versions of the local mesh."""
     mesh = local.status(term.home)
     if mesh is None:
         if term.as_json:
@@ -75,7 +79,8 @@ def status(term: Terminal) -> None:
         raise Ended(UNAVAILABLE)
     upstreams = _upstreams(term)
     if term.as_json:
-        term.emit({"up": True, **_facts(mesh), "upstreams": upstreams, "versions": versions()})
+        told = {"upstreams": upstreams, "recoveries": ledger.read_lines(mesh.home)}
+        term.emit({"up": True, **_facts(mesh), **told, "versions": versions()})
     else:
         _print_status(term, mesh, upstreams)
     if not mesh.healthy:
@@ -99,6 +104,9 @@ def _print_status(term: Terminal, mesh: local.MeshStatus, upstreams: dict[str, A
     if upstreams:
         term.tell("\nBefore each service, in the gateway that answered:")
         term.out.print(_guards(upstreams))
+    if recovered := ledger.read_lines(mesh.home, SHOWN_RECOVERIES):
+        term.tell("\nRecoveries, newest first:")
+        term.out.print(_recoveries(recovered))
     term.tell("\n" + ", ".join(f"{name} {version}" for name, version in versions().items()))
 
 
@@ -113,6 +121,23 @@ def _guards(upstreams: dict[str, Any]) -> Table:
             f"{bulkhead['running']} of {bulkhead['most_running']}",
             f"{bulkhead['queued']} of {bulkhead['most_queued']}",
             str(bulkhead["refused"]),
+        )
+    return table
+
+
+def _recoveries(recovered: list[dict[str, Any]]) -> Table:
+    table = _table("when", "service", "failure", "of", "state", "took", "last step")
+    for one in recovered:
+        last = one["steps"][-1] if one["steps"] else {"name": "", "message": ""}
+        colour = {"recovered": "green", "failed": "red"}.get(one["state"], "yellow")
+        table.add_row(
+            one["started_at"][:19],
+            f"{one['service']}-{one['replica']}",
+            one["failure"],
+            escape(one["subject"]),
+            f"[{colour}]{one['state']}[/]",
+            f"{one['duration_ms']} ms",
+            escape(f"{last['name']}: {last['message']}"),
         )
     return table
 

@@ -83,6 +83,9 @@ class Progress:
     def _crashed(self, _: Happening) -> Iterable[Line]:
         yield Line("note", "the browser crashed")
 
+    def _recovered(self, _: Happening) -> Iterable[Line]:
+        yield Line("note", "the browser died and was replaced")
+
 
 _TELLERS = {
     "block.started": Progress._block_started,
@@ -92,6 +95,7 @@ _TELLERS = {
     "saga.step_compensated": Progress._compensated,
     "saga.step_compensation_failed": Progress._not_compensated,
     "browser_session.crashed": Progress._crashed,
+    "browser_session.recovered": Progress._recovered,
 }
 
 

@@ -16,6 +16,7 @@ from libs.db.tx import Tx
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+UNAVAILABLE = "DATABASE_UNAVAILABLE"
 # Classes of SQLSTATE that say something about the statement: wrong data, a constraint, wrong SQL.
 _OF_THE_UNIT = ("0A", "21", "22", "23", "42", "44")
 
@@ -26,6 +27,8 @@ class Counters:
 
     commits: int = 0
     units: int = 0
+    # Units and queries that met no database, since the last that met one.
+    outages_in_a_row: int = 0
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Database:
     clock: Clock
     name: str
     after_commit: Callable[[Tx], None] = lambda _tx: None
+    on_outage: Callable[[int], None] = lambda _in_a_row: None
     counters: Counters = field(default_factory=Counters)
     crash: CrashPoint = field(default_factory=CrashPoint)
 
@@ -49,6 +53,23 @@ class Database:
     async def read(self, query: Callable[[Tx], T]) -> T:
         """Carries a query out on a consistent snapshot; it must not write."""
         raise NotImplementedError
+
+    async def disconnect(self) -> None:
+        """Closes every connection that nobody is using; others close when they come back."""
+        raise NotImplementedError
+
+    async def connect(self) -> None:
+        """Opens a connection anew; raises Unavailable when the store does not answer."""
+        raise NotImplementedError
+
+    def note(self, error: BaseException | None) -> BaseException | None:
+        """Counts outages in a row and tells whoever recovers from them; on the event loop."""
+        if isinstance(error, errors.Unavailable) and error.reason == UNAVAILABLE:
+            self.counters.outages_in_a_row += 1
+            self.on_outage(self.counters.outages_in_a_row)
+        else:
+            self.counters.outages_in_a_row = 0
+        return error
 
     async def close(self) -> None:
         """Finishes what was handed in and closes the connections."""
@@ -65,9 +86,7 @@ def outage(error: BaseException) -> BaseException:
 def unavailable(error: BaseException) -> errors.Unavailable:
     """The word for a store that does not answer."""
     log.warning("database does not answer: %s", getattr(error, "orig", None) or repr(error))
-    return errors.Unavailable(
-        "the database does not answer", reason="DATABASE_UNAVAILABLE", retry_after_s=1.0
-    )
+    return errors.Unavailable("the database does not answer", reason=UNAVAILABLE, retry_after_s=1.0)
 
 
 def closed() -> errors.Unavailable:

@@ -89,16 +89,26 @@ class PostgresDatabase(Database):
         """Carries a query out on a consistent snapshot."""
         try:
             try:
-                return await self._read(query)
+                answer = await self._read(query)
             except exc.DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
                 # The connection died while it was idle; what only reads may be done again.
-                return await self._read(query)
+                answer = await self._read(query)
         except (OSError, TimeoutError, exc.TimeoutError) as error:
-            raise unavailable(error) from error
+            raise self.note(unavailable(error)) or error from error
         except exc.DBAPIError as error:
-            raise outage(error) from error
+            raise self.note(outage(error)) or error from error
+        self.note(None)
+        return answer
+
+    async def disconnect(self) -> None:
+        """Closes every connection that nobody is using; others close when they come back."""
+        await self._engine.dispose()
+
+    async def connect(self) -> None:
+        """Opens a connection anew; raises Unavailable when the server does not answer."""
+        await self.read(lambda tx: tx.execute(sa.text("SELECT 1")).scalar())
 
     async def _read(self, query: Callable[[Tx], T]) -> T:
         async with self._reader_engine.connect() as connection:

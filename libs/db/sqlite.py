@@ -78,9 +78,20 @@ class SqliteDatabase(Database):
         carried = contextvars.copy_context()
         reading = asyncio.get_running_loop().run_in_executor(self._readers, carried.run, run)
         try:
-            return await reading
+            answer = await reading
         except exc.DBAPIError as error:
-            raise outage(error) from error
+            raise self.note(outage(error)) or error from error
+        self.note(None)
+        return answer
+
+    async def disconnect(self) -> None:
+        """Closes every connection that nobody is using; others close when they come back."""
+        await asyncio.to_thread(self._writer_engine.dispose)
+        await asyncio.to_thread(self._reader_engine.dispose)
+
+    async def connect(self) -> None:
+        """Opens the file anew; raises Unavailable when it cannot be read."""
+        await self.read(lambda tx: tx.execute(sa.text("SELECT 1")).scalar())
 
     async def close(self) -> None:
         """Finishes what was handed in and closes the connections."""

@@ -43,6 +43,7 @@ class Unit:
 
     def acknowledge(self, database: Database) -> None:
         """Tells the caller how it went, and whoever follows commits; on the caller's loop."""
+        database.note(self.error)
         try:
             if self.error is None and self.tx is not None:
                 database.after_commit(self.tx)

@@ -23,6 +23,7 @@ from grpc_status import rpc_status
 
 from libs import context, errors, ids
 from libs.rpc import identity, policy
+from libs.shedding import Shedding
 
 log = logging.getLogger(__name__)
 # Taken off an incoming deadline, so that a late answer of our own upstreams can still be reported
@@ -40,6 +41,7 @@ class Call:
     grpc_context: grpc.aio.ServicerContext
     metadata: dict[str, str]
     public_key: str
+    shedding: Shedding
     caller: str = field(default="")
 
 
@@ -69,6 +71,13 @@ def _bug(call: Call, error: Exception) -> errors.Internal:
     return errors.Internal(
         f"something went wrong on our side; quote {error_id}", metadata={"error_id": error_id}
     )
+
+
+@asynccontextmanager
+async def room(call: Call) -> AsyncIterator[None]:
+    """Refuses the call while this replica sheds load."""
+    call.shedding.check()
+    yield
 
 
 @asynccontextmanager
@@ -121,15 +130,21 @@ def _too_late(call: Call, limit_s: float) -> errors.DeadlineExceeded:
 
 
 Interceptor = Callable[[Call], AbstractAsyncContextManager[None]]
-CHAIN: tuple[Interceptor, ...] = (failure, caller, context_of_call, deadline)
+CHAIN: tuple[Interceptor, ...] = (failure, room, caller, context_of_call, deadline)
 
 
 class ServerChain(grpc.aio.ServerInterceptor):
     """Runs the chain around every RPC of the mesh; health and reflection pass by."""
 
-    def __init__(self, public_key: str, chain: tuple[Interceptor, ...] = CHAIN) -> None:
+    def __init__(
+        self,
+        public_key: str,
+        chain: tuple[Interceptor, ...] = CHAIN,
+        shedding: Shedding | None = None,
+    ) -> None:
         self._public_key = public_key
         self._chain = chain
+        self._shedding = shedding or Shedding()
 
     async def intercept_service(
         self,
@@ -154,9 +169,12 @@ class ServerChain(grpc.aio.ServerInterceptor):
             handler.response_serializer,
         )
 
+    def _call(self, rpc: policy.Rpc, grpc_context: Any, metadata: dict[str, str]) -> Call:
+        return Call(rpc, grpc_context, metadata, self._public_key, self._shedding)
+
     def _unary(self, handle: Any, rpc: policy.Rpc, metadata: dict[str, str]) -> Any:
         async def around(request: Any, grpc_context: grpc.aio.ServicerContext) -> Any:
-            async with self._enter(Call(rpc, grpc_context, metadata, self._public_key)):
+            async with self._enter(self._call(rpc, grpc_context, metadata)):
                 return await handle(request, grpc_context)
 
         return around
@@ -166,7 +184,7 @@ class ServerChain(grpc.aio.ServerInterceptor):
         # generator to the garbage collector, which closes it in another task's context.
         async def around(request: Any, grpc_context: grpc.aio.ServicerContext) -> None:
             async with (
-                self._enter(Call(rpc, grpc_context, metadata, self._public_key)),
+                self._enter(self._call(rpc, grpc_context, metadata)),
                 aclosing(handle(request, grpc_context)) as responses,
             ):
                 async for response in responses:

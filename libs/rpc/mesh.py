@@ -14,9 +14,11 @@ import grpc
 from libs.clock import Clock
 from libs.db import Database
 from libs.events.bus import Bus
+from libs.recovery import Recoveries
 from libs.rpc import client, policy
 from libs.secrets import Vault
 from libs.settings import Settings
+from libs.shedding import Shedding
 from libs.signals import Signals
 from libs.stopping import stop
 
@@ -35,6 +37,7 @@ class Mesh:
     signals: Signals
     replica: str
     drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    shedding: Shedding = field(default_factory=Shedding)
     _channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
@@ -44,6 +47,12 @@ class Mesh:
         if not self.settings.vault_keys:
             raise SystemExit(f"{self.settings.service} keeps secrets: set PODIUM_VAULT_KEYS")
         return Vault.from_text(self.settings.vault_keys)
+
+    @cached_property
+    def recoveries(self) -> Recoveries:
+        """Carries out recoveries of this process and keeps what came of them."""
+        settings = self.settings
+        return Recoveries(self.db, self.clock, settings.service, settings.replica, settings.home)
 
     def stub(self, stub_class: type[Stub]) -> Stub:
         """Another service's stub, through Envoy unless the settings name a peer's address."""
@@ -67,6 +76,13 @@ class Mesh:
     def on_drain(self, drain: Callable[[], Awaitable[None]]) -> None:
         """Registers what is to be done before the process ends, such as handing leases back."""
         self.drains.append(drain)
+
+    async def drain(self) -> None:
+        """Does what was registered; one failure does not keep the others from being tried."""
+        results = await asyncio.gather(*(drain() for drain in self.drains), return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                log.error("drain failed", exc_info=result)
 
     async def close(self) -> None:
         """Ends the background tasks and closes the channels."""

@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from libs.clock import Clock
 from libs.db import open_database
 from libs.db.crash import CrashPoint
 from libs.events.redis import RedisBus, connect
+from libs.recovery import Step, StepFailed
+from libs.recovery.database import DatabaseWatch
+from libs.recovery.memory import MemoryWatch, resident_mib
 from libs.relay import Relay
 from libs.rpc import policy
 from libs.rpc.chain import ServerChain
@@ -48,7 +51,8 @@ def serve(service_class: type[Any]) -> None:
     """Runs a service until it is told to stop."""
     settings_kind = getattr(service_class, "settings", Settings)
     settings = load(settings_kind, service=name_of(service_class))
-    uvloop.run(_until_stopped(service_class, settings))
+    if status := uvloop.run(_until_stopped(service_class, settings)):
+        raise SystemExit(status)
 
 
 def name_of(service_class: type[Any]) -> str:
@@ -56,9 +60,15 @@ def name_of(service_class: type[Any]) -> str:
     return service_class.__module__.split(".")[1]
 
 
-async def _until_stopped(service_class: type[Any], settings: Settings) -> None:
-    stop = asyncio.Event()
+async def _until_stopped(service_class: type[Any], settings: Settings) -> int:
+    stop, status = asyncio.Event(), 0
     loop = asyncio.get_running_loop()
+
+    def restart(exit_status: int) -> None:
+        nonlocal status
+        status = exit_status
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     telemetry.start(
@@ -67,21 +77,28 @@ async def _until_stopped(service_class: type[Any], settings: Settings) -> None:
         settings.trace_folder if settings.traces else None,
         settings.log_level,
     )
-    async with running(service_class, settings):
+    async with running(service_class, settings, restart):
         log.info("serving %s at %s", settings.service, settings.listen)
         await stop.wait()
         log.info("draining")
+    return status
 
 
 @asynccontextmanager
-async def running(service_class: type[Any], settings: Settings) -> AsyncIterator[Mesh]:
-    """A service that serves inside the block and is drained at its end."""
+async def running(
+    service_class: type[Any], settings: Settings, stop: Callable[[int], None] | None = None
+) -> AsyncIterator[Mesh]:
+    """A service that serves inside the block and is drained at its end.
+
+    `stop` is told when the process must end, and with which status, for another to take its place.
+    """
     async with opened_mesh(service_class.tables, settings) as mesh:
         relay = Relay(mesh.db, mesh.bus, settings.service, mesh.clock)
         mesh.db.after_commit = lambda tx: _after_commit(mesh, relay, tx)
         async with service_class.open(mesh) as service:
-            server, status = await _start_server(service, settings)
+            server, status = await _start_server(service, mesh)
             mesh.spawn(relay.run(), "relay")
+            _watch_health(mesh, service, stop)
             if subscriptions := getattr(service, "subscriptions", ()):
                 consuming = mesh.bus.consume(settings.service, mesh.replica, subscriptions)
                 mesh.spawn(consuming, "consumer")
@@ -121,17 +138,36 @@ async def opened_mesh(tables: Any, settings: Settings) -> AsyncIterator[Mesh]:
         await redis.aclose()
 
 
+def _watch_health(mesh: Mesh, service: Any, stop: Callable[[int], None] | None) -> None:
+    """Recovers from what any process may meet: its database gone, its memory used up."""
+    recoveries, clock = mesh.recoveries, mesh.clock
+    mesh.spawn(DatabaseWatch(mesh.db, recoveries, clock).run(), "database-watch")
+
+    async def healthy() -> str:
+        await mesh.db.read(lambda tx: tx.now)
+        if not getattr(service, "health", lambda: True)():
+            raise StepFailed("the service says that it is not healthy")
+        return f"serving again with {resident_mib()} MiB"
+
+    mesh.spawn(recoveries.verify_restart(Step("verify_health", healthy)), "verify-restart")
+    limit_mib = mesh.settings.memory_limit_mib
+    if limit_mib and stop is not None:
+        watch = MemoryWatch(limit_mib, recoveries, clock, mesh.shedding, mesh.drain, stop)
+        mesh.spawn(watch.run(), "memory-watch")
+
+
 def _after_commit(mesh: Mesh, relay: Relay, tx: Any) -> None:
     relay.hand_over(tx)
     for topic in tx.topics:
         mesh.signals.notify(topic)
 
 
-async def _start_server(service: Any, settings: Settings) -> tuple[grpc.aio.Server, Any]:
+async def _start_server(service: Any, mesh: Mesh) -> tuple[grpc.aio.Server, Any]:
+    settings = mesh.settings
     server = grpc.aio.server(
         options=SERVER_OPTIONS,
         interceptors=[
-            ServerChain(settings.token_public_key),
+            ServerChain(settings.token_public_key, shedding=mesh.shedding),
             aio_server_interceptor(filter_=filters.negate(filters.health_check())),
         ],
     )
@@ -153,8 +189,5 @@ async def _start_server(service: Any, settings: Settings) -> tuple[grpc.aio.Serv
 
 async def _drain(mesh: Mesh, server: grpc.aio.Server, status: Any, settings: Settings) -> None:
     await status.enter_graceful_shutdown()
-    results = await asyncio.gather(*(drain() for drain in mesh.drains), return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            log.error("drain failed", exc_info=result)
+    await mesh.drain()
     await server.stop(settings.drain_grace_s)

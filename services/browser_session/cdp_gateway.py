@@ -46,6 +46,10 @@ class DrivenBrowser(Protocol):
         """Notes that the session is in use."""
         ...
 
+    async def save_profile(self) -> None:
+        """Writes down what the browser knows of its user."""
+        ...
+
     async def driver_left(self) -> None:
         """A driver disconnected: what its connection had set up in the browser is undone."""
         ...
@@ -182,6 +186,8 @@ class CdpGateway:
                 continue
             browser.touch()
             verdict = judge(frame.data, browser.downloads, browser.active_page)
+            if verdict.saves:
+                await browser.save_profile()
             if verdict.drives in link.pages:
                 browser.active_page = link.pages[verdict.drives]
             if verdict.forward is not None:

@@ -35,6 +35,7 @@ DELIBERATE = frozenset(
     }
 )
 ACTIVE_PAGE = "Podium.activePage"
+SAVE_PROFILE = "Podium.saveProfile"
 OPEN_SCHEMES = frozenset({"http", "https", "about", "data", "blob"})
 SCHEME = re.compile(r"^[\x00-\x20]*([a-zA-Z][a-zA-Z0-9+.\-]*):")
 NOT_ALLOWED = -32000
@@ -45,19 +46,21 @@ NOT_JSON = -32700
 class Verdict:
     """Either a frame for the browser or an answer for the client; exactly one is set.
 
-    `drives` names the CDP session of the page the client deliberately acts on, if it does.
+    `drives` names the CDP session of the page the client deliberately acts on, if it does. `saves`:
+    the answer is due when the session's profile has been written down.
     """
 
     forward: str | None = None
     reply: str | None = None
     drives: str = ""
+    saves: bool = False
 
 
 def judge(frame: str, downloads: str, active_page: str = "") -> Verdict:
     """Decides on one frame of a client.
 
     `downloads` is where the session's downloads go; `active_page` is the target id answered to
-    `Podium.activePage`, the one command that is ours and not the browser's.
+    `Podium.activePage`, which like `Podium.saveProfile` is ours and not the browser's.
 
     The frame is written anew from what was understood, so that the browser cannot read it in
     another way than we did (a method name given twice, or spelled with escapes).
@@ -83,6 +86,8 @@ def judge(frame: str, downloads: str, active_page: str = "") -> Verdict:
         return Verdict(reply=_answer(message, result={}))
     if method == ACTIVE_PAGE:
         return Verdict(reply=_answer(message, result={"targetId": active_page}))
+    if method == SAVE_PROFILE:
+        return Verdict(reply=_answer(message, result={}), saves=True)
     drives = message.get("sessionId", "") if is_deliberate(method) else ""
     return Verdict(forward=json.dumps(message, separators=(",", ":")), drives=str(drives))
 

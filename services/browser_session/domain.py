@@ -31,10 +31,12 @@ class State(StrEnum):
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.PROVISIONING, State.CLOSED, State.CRASHED}),
     State.PROVISIONING: frozenset(
-        {State.READY, State.OCCUPIED, State.CLOSED, State.FAILED, State.CRASHED}
+        # To itself when the replica that was starting the browser died, too.
+        {State.PROVISIONING}
+        | {State.READY, State.OCCUPIED, State.CLOSED, State.FAILED, State.CRASHED}
     ),
-    State.READY: frozenset({State.OCCUPIED, State.CLOSED, State.CRASHED}),
-    State.OCCUPIED: frozenset({State.READY, State.CLOSED, State.CRASHED}),
+    State.READY: frozenset({State.OCCUPIED, State.PROVISIONING, State.CLOSED, State.CRASHED}),
+    State.OCCUPIED: frozenset({State.READY, State.PROVISIONING, State.CLOSED, State.CRASHED}),
     State.CLOSED: frozenset(),
     State.FAILED: frozenset(),
     State.CRASHED: frozenset(),
@@ -49,7 +51,7 @@ def sources(target: State) -> frozenset[State]:
 
 
 class Reason(StrEnum):
-    """Why a session ended."""
+    """Why a session ended, or lost its browser."""
 
     REQUESTED = "requested"
     RELEASED = "released"
@@ -138,6 +140,7 @@ class Session:
     run_id: str = ""
     made_for_run: bool = False
     fence: int = 0
+    generation: int = 1
     cdp_url: str = ""
     cdp_key: bytes = b""
     has_process: bool = False
@@ -155,16 +158,28 @@ class Session:
 def overdue(session: Session, now: datetime) -> Reason | None:
     """Why the session must end now, if it must.
 
-    A session given to a run is not idle: the run may be waiting for a code for a long time.
+    A session given to a run is not idle: the run may be waiting for a code for a long time. One
+    that waits for another browser grows old as well.
     """
-    if session.state not in USABLE:
+    if session.state not in LIVE or session.ready_at is None:
         return None
     if now >= session.expires_at:
         return Reason.MAX_LIFE
-    used_at = session.active_at or session.ready_at or session.created_at
-    if session.state is State.READY and now >= used_at + session.options.idle_timeout:
+    used_at = session.active_at or session.ready_at
+    free = session.state is not State.OCCUPIED and not session.run_id
+    if free and now >= used_at + session.options.idle_timeout:
         return Reason.IDLE
     return None
+
+
+def may_recover(session: Session, now: datetime, most: int) -> bool:
+    """Whether a session that lost its browser gets another one under the same id.
+
+    One that never had a browser is asked for again by whoever wanted it. A page that kills every
+    browser must not go on for ever, so each session gets another one `most` times.
+    """
+    alive = session.state in LIVE and session.ready_at is not None
+    return alive and session.generation <= most and overdue(session, now) is None
 
 
 def check_usable(session: Session, run_id: str = "") -> None:

@@ -14,11 +14,14 @@ import aiohttp
 from libs import errors
 from libs.clock import Clock
 from services.browser_session.browser import Browser
-from services.browser_session.cdp import CdpConnection
+from services.browser_session.cdp import CdpConnection, CdpError
 from services.browser_session.cdp_policy import download_behavior
+from services.browser_session.domain import Session
+from services.browser_session.profile import Profile, capture
 
 log = logging.getLogger(__name__)
 FLUSH_TIMEOUT_S = 5.0
+SAVE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Download:
 
 
 KeepDownload = Callable[[Download], Awaitable[None]]
+KeepProfile = Callable[[Profile], Awaitable[None]]
 
 
 class LiveSession:
@@ -37,17 +41,25 @@ class LiveSession:
 
     def __init__(
         self,
-        session_id: str,
+        row: Session,
         browser: Browser,
         clock: Clock,
         keep: KeepDownload,
+        keep_profile: KeepProfile,
     ) -> None:
-        self.session_id = session_id
+        self.session_id = row.session_id
+        self.generation = row.generation
         self.browser = browser
+        self.profile = Profile()
         self.active_page = ""
         self.clearing: asyncio.Task[None] | None = None
         self._clock = clock
         self._keep = keep
+        self._keep_profile = keep_profile
+        self._used = asyncio.Event()
+        self._saving = asyncio.Lock()
+        self._keeping_profile: asyncio.Task[None] | None = None
+        self._urls: dict[str, str] = {}
         self._touched = False
         self._names: dict[str, str] = {}
         self._keeping: set[asyncio.Task[None]] = set()
@@ -80,6 +92,7 @@ class LiveSession:
     def touch(self) -> None:
         """Notes that the session is in use."""
         self._touched = True
+        self._used.set()
 
     def take_touched(self) -> bool:
         """Whether it was used since this was last asked."""
@@ -95,8 +108,41 @@ class LiveSession:
             # The browser is gone; whoever watches its exit deals with that.
             return
 
+    async def save_profile(self) -> None:
+        """Writes down what the browser knows of its user, if that has changed; never raises."""
+        async with self._saving:
+            self._used.clear()
+            try:
+                if self._control is None:
+                    return
+                async with asyncio.timeout(SAVE_TIMEOUT_S):
+                    found = await capture(self._control, self.active_page, self.profile)
+                if found != self.profile:
+                    await self._keep_profile(found)
+                    self.profile = found
+            except (errors.PodiumError, CdpError, TimeoutError) as error:
+                # The older profile stays; who watches the browser deals with its end.
+                log.info("the profile of session %s was not saved: %s", self.session_id, error)
+
+    def start_keeping(self, every_s: float) -> None:
+        """Saves the profile now and then while the browser is in use, until it is closed."""
+        self._keeping_profile = asyncio.create_task(self._keep_profile_safe(every_s))
+
+    async def version(self) -> str:
+        """Which browser it is; proves that it answers."""
+        assert self._control is not None
+        return (await self._control.send("Browser.getVersion"))["product"]
+
+    async def _keep_profile_safe(self, every_s: float) -> None:
+        while True:
+            await self._used.wait()
+            await self.save_profile()
+            await self._clock.sleep(every_s)
+
     async def close(self) -> None:
         """Lets finished downloads be kept, then ends the browser. Safe to call again."""
+        if self._keeping_profile is not None:
+            self._keeping_profile.cancel()
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=FLUSH_TIMEOUT_S)
         if self._control:
@@ -116,6 +162,16 @@ class LiveSession:
             self._progress(params)
         elif method == "Target.targetCreated" and params["targetInfo"]["type"] == "page":
             self.active_page = params["targetInfo"]["targetId"]
+        elif method == "Target.targetInfoChanged":
+            self._navigated(params["targetInfo"])
+        elif method == "Target.targetDestroyed":
+            self._urls.pop(params["targetId"], None)
+
+    def _navigated(self, target: dict[str, Any]) -> None:
+        # Attaching to a page is announced, too; only another address is news.
+        if self._urls.get(target["targetId"]) != target["url"]:
+            self._urls[target["targetId"]] = target["url"]
+            self._used.set()
 
     def _progress(self, params: dict[str, Any]) -> None:
         self.touch()

@@ -1,16 +1,13 @@
-"""The browsers of this replica: getting a place, starting, ending, and attending to what changed.
+"""The browsers of this replica: starting, ending, and serving them to drivers.
 
-Decisions are rows (any replica may make them); the processes are here. A decision about a session
-of ours reaches us as an order on the bus of signals, and at the latest with the next sweep.
+Decisions are rows (any replica may make them); the processes are here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -30,16 +27,20 @@ from services.browser_session.domain import (
     Session,
     State,
     check_usable,
-    overdue,
+    may_recover,
 )
 from services.browser_session.live import Download, LiveSession
 from services.browser_session.orphans import reap_orphans
+from services.browser_session.places import RETRY_AFTER_S, ROOM_POLL_S, Places
+from services.browser_session.profile import Profile
+from services.browser_session.revival import profile_seal
 from services.browser_session.settings import BrowserSettings
 from services.browser_session.tokens import Claim, InvalidToken, sign, verify
 
 log = logging.getLogger(__name__)
-RETRY_AFTER_S = 2.0
-ROOM_POLL_S = 1.0
+
+
+Lose = Callable[[Session, Reason], Awaitable[None]]
 
 
 class Pool:
@@ -55,12 +56,13 @@ class Pool:
         self._clock = mesh.clock
         self._vault = mesh.vault
         self._artifacts = artifacts
-        self._draining = False
-        self._live: dict[str, LiveSession] = {}
-        self._starting: set[str] = set()
+        self.draining = False
+        self.live: dict[str, LiveSession] = {}
+        self.starting: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
-        self._beat_due = 0.0
+        self.lose: Lose = self._end_lost
+        self.places = Places(mesh.db, mesh.signals, mesh.settings.capacity, self.spawn)
 
     @property
     def http(self) -> aiohttp.ClientSession:
@@ -78,15 +80,21 @@ class Pool:
         await self._db.write(lambda tx: store.replicas.beat(tx, self.replica))
 
     async def drain(self) -> None:
-        """Starts no more browsers, ends those of this replica and says so in their rows."""
-        self._draining = True
+        """Starts no more browsers and ends those of this replica; the others take over from here.
+
+        A session whose browser is still starting has nothing yet that another could go on with.
+        """
+        self.draining = True
+        most = self._settings.browser_recoveries
+        await asyncio.gather(*(live.save_profile() for live in list(self.live.values())))
 
         def unit(tx: Tx) -> None:
             for row in store.sessions.on_replica(tx, self.replica):
-                store.sessions.end(tx, row, State.CRASHED, Reason.REPLICA_STOPPED)
+                if not (may_recover(row, tx.now, most) and store.sessions.leave(tx, row)):
+                    store.sessions.end(tx, row, State.CRASHED, Reason.REPLICA_STOPPED)
 
         await self._db.write(unit)
-        await asyncio.gather(*(self._clear(live) for live in list(self._live.values())))
+        await asyncio.gather(*(self.clear(live) for live in list(self.live.values())))
 
     async def close(self) -> None:
         """Ends what is left and stops serving drivers."""
@@ -113,19 +121,13 @@ class Pool:
 
     def expect(self, session_id: str) -> None:
         """Says that a session of this id is about to be queued by this replica."""
-        if self._draining:
+        if self.draining:
             raise errors.Unavailable("this replica is stopping", retry_after_s=RETRY_AFTER_S)
-        self._starting.add(session_id)
+        self.starting.add(session_id)
 
     def unexpect(self, session_id: str) -> None:
         """Says that it was not queued after all."""
-        self._starting.discard(session_id)
-
-    def admit(self, tx: Tx, queued: Session) -> Session:
-        """The session with a place if there is one for it now, else as it was."""
-        if store.sessions.admit(tx, queued.session_id, self._settings.capacity):
-            return replace(queued, state=State.PROVISIONING)
-        return queued
+        self.starting.discard(session_id)
 
     async def start(self, new: Session, timeout_s: float) -> None:
         """Waits for a place up to the timeout, then starts the browser.
@@ -136,77 +138,66 @@ class Pool:
         """
         if new.state is State.QUEUED:
             try:
-                await self._get_place(new.session_id, timeout_s)
+                await self.places.get(new.session_id, timeout_s)
             except BaseException:
-                self._starting.discard(new.session_id)
+                self.starting.discard(new.session_id)
                 raise
-        await asyncio.shield(self._spawn(self._launch(new.session_id)))
-
-    async def _get_place(self, session_id: str, timeout_s: float) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._wait_for_place(session_id)
-        except TimeoutError:
-            if not await self._db.write(lambda tx: store.sessions.withdraw(tx, session_id)):
-                return
-            raise errors.Exhausted(
-                "no room for another browser now", retry_after_s=RETRY_AFTER_S
-            ) from None
-        except asyncio.CancelledError:
-            self._spawn(self._withdraw(session_id))
-            raise
-
-    async def _wait_for_place(self, session_id: str) -> None:
-        capacity = self._settings.capacity
-        async with self._signals.subscribe(store.ROOM) as room:
-            while True:
-                if await self._db.write(lambda tx: store.sessions.admit(tx, session_id, capacity)):
-                    return
-                row = await self.row(session_id)
-                if row is None or row.state is not State.QUEUED:
-                    return
-                await room.wait(ROOM_POLL_S)
-
-    async def _withdraw(self, session_id: str) -> None:
-        await self._db.write(lambda tx: store.sessions.withdraw(tx, session_id))
+        await asyncio.shield(self.spawn(self._launch(new.session_id)))
 
     async def _launch(self, session_id: str) -> None:
-        browser: Browser | None = None
+        """The first browser of a session."""
         try:
             row = await self.row(session_id)
             if row is None or row.state is not State.PROVISIONING:
                 return
-            browser = await Browser.launch(
-                find_binary(self._settings.chromium),
-                self._settings.browsers / session_id,
-                Look(row.options.viewport_width, row.options.viewport_height, row.options.locale),
-                self._clock,
-                self._settings.browser_launch_timeout_s,
-            )
-            live = LiveSession(
-                session_id, browser, self._clock, lambda done: self._keep(session_id, done)
-            )
-            await live.open(self.http, self._settings.browser_launch_timeout_s)
-            self._live[session_id] = live
+            live = await self.start_browser(row)
+            url = self.publish(live)
         except Exception:
-            if browser:
-                await browser.kill()
             await self._fail(session_id)
             raise
         finally:
-            self._starting.discard(session_id)
-        self._spawn(self._watch(live))
+            self.starting.discard(session_id)
+        if not await self._db.write(lambda tx: store.sessions.set_ready(tx, row, url)):
+            await self.clear(live)
+
+    async def start_browser(self, row: Session) -> LiveSession:
+        """A browser for the session, with our own line to it; nothing is left when it fails."""
+        timeout_s = self._settings.browser_launch_timeout_s
+        browser = await Browser.launch(
+            find_binary(self._settings.chromium),
+            self._settings.browsers / _folder(row),
+            Look(row.options.viewport_width, row.options.viewport_height, row.options.locale),
+            self._clock,
+            timeout_s,
+        )
+        live = LiveSession(
+            row,
+            browser,
+            self._clock,
+            lambda done: self._keep(row.session_id, done),
+            lambda found: self._keep_profile(row, found),
+        )
+        try:
+            await live.open(self.http, timeout_s)
+        except BaseException:
+            await browser.kill()
+            raise
+        return live
+
+    def publish(self, live: LiveSession) -> str:
+        """Serves the browser to drivers from now on; answers the address."""
+        self.live[live.session_id] = live
+        self.spawn(self._watch(live))
+        live.start_keeping(self._settings.profile_every_s)
         host = self._settings.cdp_public_host or self._settings.cdp_host
-        url = f"ws://{host}:{self.gateway.port}/sessions/{session_id}"
-        if not await self._db.write(lambda tx: store.sessions.set_ready(tx, session_id, url)):
-            await self._clear(live)
+        return f"ws://{host}:{self.gateway.port}/sessions/{live.session_id}"
 
     async def _fail(self, session_id: str) -> None:
         def unit(tx: Tx) -> None:
             row = store.sessions.get_anywhere(tx, session_id)
             if row is not None:
                 store.sessions.end(tx, row, State.FAILED, Reason.START_FAILED)
-                store.sessions.process_gone(tx, session_id)
+                store.sessions.process_gone(tx, session_id, row.owner, row.generation)
 
         await self._db.write(unit)
 
@@ -243,9 +234,9 @@ class Pool:
 
     async def await_cleared(self, session_id: str) -> None:
         """Returns when no process of the session is left."""
-        live = self._live.get(session_id)
+        live = self.live.get(session_id)
         if live is not None:
-            await self._clear(live)
+            await self.clear(live)
             return
         async with self._signals.subscribe(store.changed(session_id)) as changed:
             while (row := await self.row(session_id)) and row.has_process:
@@ -254,17 +245,26 @@ class Pool:
     async def _end_row(self, row: Session, state: State, reason: Reason) -> None:
         await self._db.write(lambda tx: store.sessions.end(tx, row, state, reason))
 
-    async def _clear(self, live: LiveSession) -> None:
+    async def clear(self, live: LiveSession) -> None:
         """Takes a session that has ended out of this process; every caller waits for the one."""
         if live.clearing is None:
-            live.clearing = self._spawn(self._take_down(live))
+            live.clearing = self.spawn(self._take_down(live))
         await asyncio.shield(live.clearing)
 
+    async def _end_lost(self, row: Session, reason: Reason) -> None:
+        """What happens to a session that lost its browser when nobody revives it."""
+        await self._end_row(row, State.CRASHED, reason)
+        await self.await_cleared(row.session_id)
+
     async def _take_down(self, live: LiveSession) -> None:
-        await self.gateway.end(live.session_id)
+        session_id = live.session_id
+        await self.gateway.end(session_id)
         await live.close()
-        await self._db.write(lambda tx: store.sessions.process_gone(tx, live.session_id))
-        self._live.pop(live.session_id, None)
+        await self._db.write(
+            lambda tx: store.sessions.process_gone(tx, session_id, self.replica, live.generation)
+        )
+        if self.live.get(session_id) is live:
+            del self.live[session_id]
 
     async def _watch(self, live: LiveSession) -> None:
         """Notices at once when the browser dies by itself."""
@@ -273,89 +273,16 @@ class Pool:
             return
         log.warning("browser of session %s %s", live.session_id, live.browser.exit_reason)
         row = await self.row(live.session_id)
-        if row is not None:
-            await self._end_row(row, State.CRASHED, Reason.BROWSER_CRASHED)
-        await self._clear(live)
-
-    # Attending
-
-    async def attend(self) -> None:
-        """Sweeps whenever something was decided about a session of ours, and now and then."""
-        async with self._signals.subscribe(store.orders(self.replica)) as orders:
-            while True:
-                await orders.wait(self._settings.browser_sweep_s)
-                try:
-                    await self.sweep()
-                except Exception:
-                    # The next sweep is a moment away; a database that is away comes back.
-                    log.exception("a sweep of the sessions failed")
-
-    async def sweep(self) -> None:
-        """Brings what runs here in line with what the rows say."""
-        before = set(self._live)
-        if self._clock.monotonic() >= self._beat_due:
-            self._beat_due = self._clock.monotonic() + self._settings.browser_sweep_s
-            used = [live.session_id for live in self._live.values() if live.take_touched()]
-            await self._db.write(lambda tx: self._beat(tx, used))
-        now, rows = await self._db.read(
-            lambda tx: (tx.now, store.sessions.on_replica(tx, self.replica))
-        )
-        known = {row.session_id for row in rows}
-        for row in rows:
-            await self._attend_to(row, now)
-        for session_id in before - known:
-            live = self._live.get(session_id)
-            if live is not None:
-                self._spawn(self._clear(live))
-
-    def _beat(self, tx: Tx, used: list[str]) -> None:
-        store.replicas.beat(tx, self.replica)
-        if used:
-            store.sessions.touch(tx, used)
-        store.replicas.bury(tx, timedelta(seconds=self._settings.browser_silence_s))
-
-    async def _attend_to(self, row: Session, now: datetime) -> None:
-        live = self._live.get(row.session_id)
-        if live is None:
-            if row.session_id not in self._starting:
-                await self._forget(row.session_id)
-        elif row.state not in LIVE:
-            self._spawn(self._clear(live))
+        if row is None or (row.owner, row.generation) != (self.replica, live.generation):
+            await self.clear(live)
         else:
-            await self.gateway.fence_off(row.session_id, row.fence)
-            if overdue(row, now):
-                self._spawn(self._end_overdue(row.session_id))
-
-    async def _end_overdue(self, session_id: str) -> None:
-        """Ends the session if it still is overdue: a run may just have been given it."""
-
-        def unit(tx: Tx) -> bool:
-            row = store.sessions.get_anywhere(tx, session_id)
-            reason = overdue(row, tx.now) if row else None
-            if row is None or reason is None:
-                return False
-            return store.sessions.end(tx, row, State.CLOSED, reason)
-
-        if await self._db.write(unit):
-            await self.await_cleared(session_id)
-
-    async def _forget(self, session_id: str) -> None:
-        """Tidies a row that says we have something which we have not, or no longer."""
-
-        def unit(tx: Tx) -> None:
-            row = store.sessions.get_anywhere(tx, session_id)
-            if row is None or session_id in self._live or session_id in self._starting:
-                return
-            store.sessions.end(tx, row, State.CRASHED, Reason.REPLICA_DIED)
-            store.sessions.process_gone(tx, session_id)
-
-        await self._db.write(unit)
+            await self.lose(row, Reason.BROWSER_CRASHED)
 
     # Serving drivers and files
 
     async def _admit_driver(self, session_id: str, token: str) -> tuple[DrivenBrowser, int]:
         row = await self.row(session_id)
-        live = self._live.get(session_id)
+        live = self.live.get(session_id)
         if row is None or live is None:
             raise errors.NotFound("browser session", session_id)
         key = self._vault.open(row.cdp_key, session_id.encode())
@@ -365,13 +292,26 @@ class Pool:
             raise InvalidToken("the lease of this token is over")
         return live, row.fence
 
+    async def _keep_profile(self, row: Session, profile: Profile) -> None:
+        session_id = row.session_id
+        sealed = self._vault.seal(profile.as_bytes(), profile_seal(session_id))
+        await self._db.write(
+            lambda tx: store.profiles.save(tx, session_id, row.owner, row.generation, sealed)
+        )
+
     async def _keep(self, session_id: str, download: Download) -> None:
         row = await self.row(session_id)
         if row is not None:
             await self._artifacts.keep_download(row, download.path, download.suggested_name)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs something until it ends; closing the pool waits for it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _folder(row: Session) -> str:
+    """The name of a browser's folder: a later browser must not meet what an earlier one left."""
+    return row.session_id if row.generation == 1 else f"{row.session_id}-{row.generation}"

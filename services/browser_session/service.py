@@ -20,6 +20,7 @@ from podium.browser_session.v1 import browser_session_pb2 as pb
 from podium.browser_session.v1 import browser_session_pb2_grpc as pb_grpc
 from services.browser_session import capture, leases, store, wire
 from services.browser_session.artifacts import Artifacts
+from services.browser_session.attending import Attendant
 from services.browser_session.domain import Options, Reason, Session, State, check_usable
 from services.browser_session.events import RunEvents
 from services.browser_session.pool import Pool
@@ -27,6 +28,7 @@ from services.browser_session.settings import BrowserSettings
 
 DEADLINE_MARGIN_S = 0.5
 LONGEST_START_S = 60.0
+LONGEST_ATTACH_S = 10.0
 LONGEST_WAIT_S = 300.0
 DEFAULT_WAIT_S = 60.0
 LONGEST_REQUEST_ID = 128
@@ -56,7 +58,7 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         pool = Pool(mesh, artifacts)
         await pool.open()
         mesh.on_drain(pool.drain)
-        mesh.spawn(pool.attend(), "browser-sessions")
+        mesh.spawn(Attendant(mesh, pool).attend(), "browser-sessions")
         try:
             yield cls(mesh.db, mesh.clock, pool, artifacts)
         finally:
@@ -144,8 +146,13 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
     ) -> pb.AttachSessionResponse:
         run_id = ids.check("run_id", "run", request.run_id)
         row = await self._session(request.browser_session_id)
+        if row.state is State.PROVISIONING:
+            row = await self._pool.await_usable(
+                row.session_id, _time_left(context, LONGEST_ATTACH_S)
+            )
         check_usable(row, run_id)
         return pb.AttachSessionResponse(
+            generation=row.generation,
             cdp_url=row.cdp_url,
             token=self._pool.token(row).reveal(),
             last_artifact_id=await self._artifacts.last_id(row.session_id),
@@ -253,7 +260,7 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
 
         def queue(tx: Tx) -> tuple[Session, bool]:
             row, fresh = unit(tx)
-            return (self._pool.admit(tx, row) if fresh else row), fresh
+            return (self._pool.places.admit(tx, row) if fresh else row), fresh
 
         try:
             row, is_new = await self._db.write(queue)

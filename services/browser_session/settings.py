@@ -23,9 +23,15 @@ class BrowserSettings(Settings):
     cdp_host: str = Field("127.0.0.1", description="interface the CDP gateway listens on")
     cdp_port: int = Field(0, description="port of the CDP gateway; 0: any free one")
     cdp_public_host: str = Field("", description="name drivers reach it by; empty: cdp_host")
-    browser_sweep_s: float = Field(2.0, description="how often each replica looks at its sessions")
+    browser_sweep_s: float = Field(1.0, description="how often each replica looks at its sessions")
     browser_silence_s: float = Field(
-        12.0, description="a replica silent for longer is taken for dead, its sessions for crashed"
+        3.5, description="a replica silent for longer is taken for dead, its sessions taken over"
+    )
+    browser_recoveries: int = Field(
+        5, ge=0, description="how often a session gets another browser when its own has died"
+    )
+    profile_every_s: float = Field(
+        2.0, description="a browser in use has its profile saved at most this often"
     )
 
     @property

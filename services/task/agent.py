@@ -55,7 +55,7 @@ class Agent:
         await journal.load()
         errand = Errand(task, journal, self._tools)
         doing = asyncio.create_task(errand.run(), name=f"errand-{task.task_id}")
-        watching = asyncio.create_task(self._canceled(task), name=f"cancel-{task.task_id}")
+        watching = asyncio.create_task(self._interrupted(task), name=f"watch-{task.task_id}")
         try:
             await asyncio.wait(
                 {doing, watching},
@@ -65,7 +65,7 @@ class Agent:
             if doing.done():
                 return self._result(doing)
             if watching.done():
-                return store.canceled(watching.result())
+                return watching.result()
             return _timed_out(task, journal)
         finally:
             doing.cancel()
@@ -83,12 +83,12 @@ class Agent:
             why = "something went wrong on our side while the task was carried out"
             return Outcome(TaskState.FAILED, failing=Failing("INTERNAL", why))
 
-    async def _canceled(self, task: Task) -> str:
+    async def _interrupted(self, task: Task) -> Outcome:
         async with self._signals.subscribe(store.follow_topic(task.task_id)) as changed:
             while True:
-                reason = await self._db.read(lambda tx: store.cancel_reason(tx, task.task_id))
-                if reason is not None:
-                    return reason
+                outcome = await self._db.read(lambda tx: store.interruption(tx, task.task_id))
+                if outcome is not None:
+                    return outcome
                 await changed.wait(CANCEL_SWEEP_S)
 
     @staticmethod

@@ -4,26 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 from playwright.async_api import Browser, Page, Playwright, async_playwright
 from playwright.async_api import Error as BrowserError
 
 from libs import errors
-from services.task import wire
+from libs.clock import Clock
+from libs.signals import Signals
+from libs.stopping import stop
+from services.task import store, wire
 from services.task.domain import Reason, TaskFailure
 
-CONNECT_TIMEOUT_MS = 10_000
+CONNECT_TIMEOUT_MS = 5_000
+# A replica that died is noticed, and its browsers are replaced, well within this.
+PATIENCE_S = 15.0
+LOOK_AGAIN_S = 0.2
+SAVE_TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 2.0
+HINT_SWEEP_S = 3600.0
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A page, and which browser of its session it is in."""
+
+    page: Page
+    generation: int
 
 
 class Browsers:
     """Attaches to sessions and keeps the connection for the tasks that follow in the same run."""
 
-    def __init__(self, stub: Any) -> None:
+    def __init__(self, stub: Any, clock: Clock, signals: Signals) -> None:
         self._stub = stub
+        self._clock = clock
+        self._signals = signals
+        self._generations: dict[Key, int] = {}
+        self._watching: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[Playwright] | None = None
-        self._connected: dict[tuple[str, str], Browser] = {}
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._connected: dict[Key, Browser] = {}
+        self._locks: dict[Key, asyncio.Lock] = {}
 
     def warm(self) -> None:
         """Begin to start the driver, so that the first task need not wait for it."""
@@ -32,14 +56,14 @@ class Browsers:
 
     async def close(self) -> None:
         """Detach everywhere and end the driver; the pages stay as they are."""
+        await stop(self._watching)
         for browser in list(self._connected.values()):
-            with contextlib.suppress(BrowserError):
-                await browser.close()
+            await _close(browser)
         if self._starting is not None:
             with contextlib.suppress(Exception):
                 await (await self._starting).stop()
 
-    async def page(self, browser_session_id: str, run_id: str) -> Page:
+    async def page(self, browser_session_id: str, run_id: str) -> Attached:
         """The page of a session that is being acted on."""
         key = (browser_session_id, run_id)
         async with self._locks.setdefault(key, asyncio.Lock()):
@@ -47,7 +71,7 @@ class Browsers:
             if browser is None or not browser.is_connected():
                 browser = await self._attach(key)
         try:
-            return await _active_page(browser)
+            return Attached(await _active_page(browser), self._generations.get(key, 0))
         except BrowserError:
             await self.drop(*key)
             raise
@@ -56,32 +80,81 @@ class Browsers:
         """Detach from a session; the next task attaches anew."""
         browser = self._connected.pop((browser_session_id, run_id), None)
         if browser is not None:
-            with contextlib.suppress(BrowserError):
-                await browser.close()
+            await _close(browser)
 
-    async def _attach(self, key: tuple[str, str]) -> Browser:
+    async def save_profile(self, browser_session_id: str, run_id: str) -> None:
+        """Have the session write down what its browser knows of its user, if it still answers."""
+        browser = self._connected.get((browser_session_id, run_id))
+        if browser is None or not browser.is_connected():
+            return
+        with contextlib.suppress(BrowserError, TimeoutError):
+            async with asyncio.timeout(SAVE_TIMEOUT_S):
+                channel = await browser.new_browser_cdp_session()
+                await channel.send("Podium.saveProfile")
+                await channel.detach()
+
+    async def _attach(self, key: Key) -> Browser:
+        """Connect; again, when nobody answers where the session's browser was a moment ago."""
+        self.warm()
+        assert self._starting is not None
+        driver = await asyncio.shield(self._starting)
+        deadline = self._clock.monotonic() + PATIENCE_S
+        while True:
+            way = await self._way(key)
+            try:
+                browser = await driver.chromium.connect_over_cdp(
+                    way.cdp_url,
+                    headers={"Authorization": f"Bearer {way.token}"},
+                    timeout=CONNECT_TIMEOUT_MS,
+                )
+                break
+            except BrowserError as error:
+                if self._clock.monotonic() > deadline:
+                    why = "the browser of the session does not answer"
+                    raise TaskFailure(Reason.SESSION_LOST, why) from error
+                await self._clock.sleep(LOOK_AGAIN_S)
+        self._connected[key], self._generations[key] = browser, way.generation
+        lost = self._watch(key, browser)
+        browser.on("disconnected", lambda gone: self._forget(key, gone, lost))
+        return browser
+
+    async def _way(self, key: Key) -> Any:
         try:
-            way = await self._stub.AttachSession(wire.attach(*key))
+            return await self._stub.AttachSession(wire.attach(*key))
         except (errors.NotFound, errors.FailedPrecondition, errors.Invalid) as error:
             raise TaskFailure(
                 Reason.SESSION_LOST, f"the browser session cannot be used: {error.message}"
             ) from error
-        self.warm()
-        assert self._starting is not None
-        driver = await asyncio.shield(self._starting)
-        browser = await driver.chromium.connect_over_cdp(
-            way.cdp_url,
-            headers={"Authorization": f"Bearer {way.token}"},
-            timeout=CONNECT_TIMEOUT_MS,
-        )
-        self._connected[key] = browser
-        browser.on("disconnected", lambda gone: self._forget(key, gone))
-        return browser
 
-    def _forget(self, key: tuple[str, str], gone: Browser) -> None:
+    def _watch(self, key: Key, browser: Browser) -> asyncio.Task[None]:
+        """Drop the connection when the session gets another browser: this one may be frozen."""
+
+        async def watch() -> None:
+            async with self._signals.subscribe(store.browser_topic(key[0])) as lost:
+                while not await lost.wait(HINT_SWEEP_S):
+                    pass
+            if self._connected.get(key) is browser:
+                await self.drop(*key)
+
+        watching = asyncio.create_task(watch(), name=f"browser-{key[0]}")
+        self._watching.add(watching)
+        watching.add_done_callback(self._watching.discard)
+        return watching
+
+    def _forget(self, key: Key, gone: Browser, watching: asyncio.Task[None]) -> None:
+        if watching is not asyncio.current_task():
+            watching.cancel()
         if self._connected.get(key) is gone:
             del self._connected[key]
             self._locks.pop(key, None)
+            self._generations.pop(key, None)
+
+
+async def _close(browser: Browser) -> None:
+    """Detach; a browser that does not answer must not keep us."""
+    with contextlib.suppress(BrowserError, TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await browser.close()
 
 
 async def _active_page(browser: Browser) -> Page:

@@ -77,6 +77,7 @@ class Reason(StrEnum):
     STUCK = "STUCK"
     PLANNER_FAILED = "PLANNER_FAILED"
     SESSION_LOST = "SESSION_LOST"
+    BROWSER_CRASHED = "BROWSER_CRASHED"
     TIMED_OUT = "TIMED_OUT"
     CANCELED = "CANCELED"
     INTERNAL = "INTERNAL"
@@ -152,6 +153,7 @@ class Failing:
 _CATEGORIES: dict[str, str] = {
     Reason.PAGE_NOT_LOADED: "network",
     Reason.SESSION_LOST: "transient",
+    Reason.BROWSER_CRASHED: "transient",
     Reason.PLANNER_FAILED: "transient",
     Reason.CODE_NOT_AVAILABLE: "transient",
     Reason.NO_CREDENTIAL: "configuration",
@@ -199,6 +201,8 @@ class Task:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     cancel_reason: str | None = None
+    # Which browser of the session it acts in, once it has begun; another one has another page.
+    browser_generation: int = 0
     output: Any = None
     artifacts: tuple[dict[str, Any], ...] = ()
     failing: Failing | None = None
@@ -222,6 +226,15 @@ class Outcome:
     output: Any = None
     artifacts: tuple[dict[str, Any], ...] = ()
     failing: Failing | None = None
+
+
+def browser_lost(reason: str) -> Outcome:
+    """How a task ends whose page went with its browser."""
+    why = {
+        Reason.BROWSER_CRASHED: "the browser died during the task; its session has another one now",
+        Reason.SESSION_LOST: "the browser session ended during the task",
+    }
+    return Outcome(TaskState.FAILED, failing=Failing(reason, why[Reason(reason)]))
 
 
 def outcome_of(failure: TaskFailure, screenshot_artifact_id: str = "") -> Outcome:

@@ -69,7 +69,10 @@ class Errand:
         try:
             for attempt in range(1, ATTACHMENTS + 1):
                 try:
-                    return await self._course()
+                    outcome = await self._course()
+                    # What the task may have signed in to must outlive the browser.
+                    await self._tools.browsers.save_profile(*self._key)
+                    return outcome
                 except BrowserError as error:
                     if not troubles.is_lost(error):
                         raise
@@ -77,15 +80,17 @@ class Errand:
                     await self._tools.browsers.drop(*self._key)
             raise TaskFailure(Reason.SESSION_LOST, "the browser or its page ended during the task")
         except TaskFailure as failure:
+            await self._tools.browsers.save_profile(*self._key)
             return outcome_of(failure, self._screenshot_id)
         finally:
             self._leave()
 
     async def _course(self) -> Outcome:
         self._leave()
-        page = await self._tools.browsers.page(*self._key)
+        found = await self._tools.browsers.page(*self._key)
+        self._journal.attached(found.generation)
         self._scene = Scene(
-            page=page,
+            page=found.page,
             session=self._session,
             codes=self._tools.codes,
             clock=self._tools.clock,
@@ -193,6 +198,9 @@ class Errand:
         try:
             output = await self._perform(step)
         except TaskFailure as failure:
+            if self._scene.is_lost:
+                # It failed because there was no page any more, whatever it looked like.
+                raise BrowserError("connection closed") from failure
             await self._failed(record, failure)
             if not recovers or failure.reason == Reason.GOAL_IMPOSSIBLE:
                 raise TaskFailure(failure.reason, self._scene.scrub(failure.message)) from None

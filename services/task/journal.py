@@ -9,7 +9,17 @@ from libs.clock import Clock
 from libs.db import Database, Tx
 from libs.lease import Work
 from services.task import store
-from services.task.domain import ActionRecord, ActionState, Failing, Outcome, Phase, Task
+from services.task.domain import (
+    ActionRecord,
+    ActionState,
+    Failing,
+    Outcome,
+    Phase,
+    Reason,
+    Task,
+    TaskFailure,
+    browser_lost,
+)
 
 
 class Journal:
@@ -23,6 +33,7 @@ class Journal:
         self._unsaved: dict[int, ActionRecord] = {}
         self._began = 0.0
         self.records: list[ActionRecord] = []
+        self.generation = task.browser_generation
 
     async def load(self) -> None:
         """Read what earlier agents recorded."""
@@ -30,6 +41,16 @@ class Journal:
         self.records = await self._db.read(
             lambda tx: store.actions_of(tx, task.organization_id, task.task_id)
         )
+
+    def attached(self, generation: int) -> None:
+        """The task acts in this browser of its session. Raises TaskFailure when what it has done
+        so far was done in an earlier one: its page is gone.
+        """
+        if self.records and self.generation and generation != self.generation:
+            lost = browser_lost(Reason.BROWSER_CRASHED).failing
+            assert lost is not None
+            raise TaskFailure(Reason.BROWSER_CRASHED, lost.message)
+        self.generation = generation
 
     @property
     def interrupted(self) -> ActionRecord | None:
@@ -80,9 +101,7 @@ class Journal:
         """Write down what is not written yet."""
         unsaved = self._take()
         if unsaved:
-            await self._db.write(
-                lambda tx: store.save_actions(tx, self._task, self._work.fence, unsaved)
-            )
+            await self._db.write(lambda tx: self._save(tx, unsaved))
 
     async def finish(self, outcome: Outcome) -> None:
         """End the task, in one commit with what is not written yet."""
@@ -92,11 +111,14 @@ class Journal:
         unsaved = self._take()
 
         def unit(tx: Tx) -> None:
-            store.save_actions(tx, self._task, self._work.fence, unsaved)
+            self._save(tx, unsaved)
             store.finish(tx, self._task, self._work.fence, outcome)
 
         await self._db.write(unit)
         self._work.released = True
+
+    def _save(self, tx: Tx, records: list[ActionRecord]) -> None:
+        store.save_actions(tx, self._task, self._work.fence, records, self.generation)
 
     def _keep(self, record: ActionRecord) -> None:
         self.records[record.number - 1 :] = [record]

@@ -20,6 +20,7 @@ from services.task.agent import Agent
 from services.task.browsers import Browsers
 from services.task.domain import Task, TaskState
 from services.task.errand import Tools
+from services.task.events import BrowserEvents
 from services.task.llm import ChatModel
 from services.task.neighbours import MeshCodes, MeshSession
 from services.task.planner import Planner
@@ -39,6 +40,7 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
         self._db = mesh.db
+        self.subscriptions = [BrowserEvents(mesh.db).subscription()]
 
     @classmethod
     @asynccontextmanager
@@ -47,7 +49,7 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
         settings = mesh.settings
         assert isinstance(settings, TaskSettings)
         sessions = mesh.stub(BrowserSessionServiceStub)
-        browsers = Browsers(sessions)
+        browsers = Browsers(sessions, mesh.clock, mesh.signals)
         model = _model(settings, mesh)
         tools = Tools(
             browsers=browsers,

@@ -21,6 +21,7 @@ from services.task.domain import (
     Spec,
     Task,
     TaskState,
+    browser_lost,
     may_become,
 )
 
@@ -40,6 +41,9 @@ tasks = sa.Table(
     sa.Column("spec", db.JSON, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("cancel_reason", sa.Text),
+    sa.Column("browser_generation", sa.Integer, nullable=False, default=0),
+    # Why the page of a running task is gone, as browser_session tells it.
+    sa.Column("browser_lost", sa.String(32)),
     sa.Column("output", db.JSON),
     sa.Column("artifacts", db.JSON, nullable=False),
     sa.Column("failing", db.JSON),
@@ -51,6 +55,7 @@ tasks = sa.Table(
     sa.UniqueConstraint("organization_id", "request_id"),
     sa.Index("tasks_by_state", "state", "lease_until"),
     sa.Index("tasks_by_run", "organization_id", "run_id"),
+    sa.Index("tasks_by_session", "browser_session_id", "state"),
 )
 actions = sa.Table(
     "actions",
@@ -167,13 +172,15 @@ def due(_tx: Tx) -> sa.ColumnElement[bool]:
     return tasks.c.state.in_([TaskState.QUEUED, TaskState.RUNNING])
 
 
-def save_actions(tx: Tx, task: Task, fence: int, records: list[ActionRecord]) -> None:
-    """Write actions down as they now stand; the first of a task sets it running."""
+def save_actions(
+    tx: Tx, task: Task, fence: int, records: list[ActionRecord], generation: int = 0
+) -> None:
+    """Write actions down as they now stand; the first of a task sets it running in a browser."""
     lease.guarded(tx, tasks, "task_id", task.task_id, fence)
     tx.execute(
         sa.update(tasks)
         .where(tasks.c.task_id == task.task_id, tasks.c.state == TaskState.QUEUED)
-        .values(state=TaskState.RUNNING, started_at=tx.now)
+        .values(state=TaskState.RUNNING, started_at=tx.now, browser_generation=generation)
     )
     for record in records:
         _save_action(tx, task, record)
@@ -226,10 +233,45 @@ def canceled(reason: str) -> Outcome:
     return Outcome(TaskState.CANCELED, failing=Failing("CANCELED", why))
 
 
-def cancel_reason(tx: Tx, task_id: str) -> str | None:
-    """Why the task is to stop; None when it is not."""
-    query = sa.select(tasks.c.cancel_reason).where(tasks.c.task_id == task_id)
-    return tx.execute(query).scalar()
+def interruption(tx: Tx, task_id: str) -> Outcome | None:
+    """How a task must end that cannot go on: it was canceled, or its browser is gone."""
+    query = sa.select(tasks.c.cancel_reason, tasks.c.browser_lost)
+    row = tx.execute(query.where(tasks.c.task_id == task_id)).first()
+    if row is not None and row.cancel_reason is not None:
+        return canceled(row.cancel_reason)
+    if row is not None and row.browser_lost is not None:
+        return browser_lost(row.browser_lost)
+    return None
+
+
+def browser_topic(browser_session_id: str) -> str:
+    """The signal that connections to the browser of a session lead nowhere any more."""
+    return f"browser:{browser_session_id}"
+
+
+def lose_browser(
+    tx: Tx, organization_id: str, browser_session_id: str, reason: str, generation: int | None
+) -> None:
+    """Tells the running tasks of a session that their browser is gone.
+
+    With a generation only those of earlier browsers; a task that has not acted yet needs none.
+    """
+    older = sa.true() if generation is None else tasks.c.browser_generation < generation
+    told = tx.execute(
+        sa.update(tasks)
+        .where(
+            tasks.c.organization_id == organization_id,
+            tasks.c.browser_session_id == browser_session_id,
+            tasks.c.state == TaskState.RUNNING,
+            tasks.c.browser_generation > 0,
+            older,
+        )
+        .values(browser_lost=reason)
+        .returning(tasks.c.task_id)
+    )
+    for row in told:
+        tx.notify(follow_topic(row.task_id))
+    tx.notify(browser_topic(browser_session_id))
 
 
 def task_of(row: Any) -> Task:
@@ -248,6 +290,7 @@ def task_of(row: Any) -> Task:
         started_at=row.started_at,
         ended_at=row.ended_at,
         cancel_reason=row.cancel_reason,
+        browser_generation=row.browser_generation,
         output=row.output,
         artifacts=tuple(row.artifacts),
         failing=Failing(**row.failing) if row.failing else None,

@@ -34,6 +34,7 @@ EVENT_TYPES: Mapping[str, tuple[str, ...]] = {
     "browser_session": (
         "browser_session.closed",
         "browser_session.crashed",
+        "browser_session.recovered",
         "artifact.created",
         "alert.raised",
     ),

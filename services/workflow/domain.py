@@ -15,6 +15,9 @@ FINAL_EVENT_OUTPUT_BYTES = 65_536
 MAX_OUTPUT_BYTES = 1024 * 1024
 RETRY_BASE_S = 1.0
 RETRY_CAP_S = 60.0
+BROWSER_CRASHED = "BROWSER_CRASHED"
+# A block whose browser died is no worse than before: it is run again on its own account, so often.
+DEATHS_FORGIVEN = 2
 
 
 class RunState(StrEnum):
@@ -159,6 +162,11 @@ class BlockRun:
         """Whether it has ended."""
         return self.state in BLOCK_ENDS
 
+    @property
+    def lost_its_browser(self) -> bool:
+        """Whether this attempt ended because the browser died."""
+        return self.failure is not None and self.failure.reason == BROWSER_CRASHED
+
     def seen_by_templates(self) -> dict[str, Any]:
         """What later blocks may read of it."""
         return {
@@ -206,6 +214,22 @@ def step_key(run_id: str, block_path: str, attempt: int) -> str:
 def backoff_s(attempt: int) -> float:
     """How long to wait after the given attempt failed before the next one."""
     return min(RETRY_BASE_S * 2 ** min(attempt - 1, 16), RETRY_CAP_S)
+
+
+def may_retry(
+    failure: Failure, attempt: int, deaths: int, retries: int, resume: str, *, retryable: bool
+) -> bool:
+    """Whether a block that failed is run again.
+
+    `deaths` counts the attempts, this one included, that ended because the browser died. They do
+    not use the block's retries up, but have at least DEATHS_FORGIVEN of their own; a block that
+    must not be begun twice (`resume: fail`) is not begun again by a death either.
+    """
+    if not retryable:
+        return False
+    if failure.reason == BROWSER_CRASHED:
+        return resume != "fail" and deaths <= max(retries, DEATHS_FORGIVEN)
+    return attempt - deaths <= retries
 
 
 def size_of(value: Any) -> int:

@@ -12,6 +12,7 @@ from libs import context, errors, telemetry
 from libs.clock import Clock
 from libs.db import Database
 from libs.lease import Work
+from libs.recovery import Recoveries
 from libs.signals import Signals
 from libs.worker import Worker
 
@@ -20,6 +21,7 @@ from .domain import BlockRun, Failure, RunState, WorkflowRun
 from .execution import Canceled, Execution, Failed, Paused, Resting, Tools
 from .journal import Journal
 from .store import blocks, runs, schema
+from .takeover import Takeover
 
 DUE = "workflow.due"
 CANCEL = "workflow.cancel"
@@ -38,6 +40,7 @@ class Engine:
         definitions: Definitions,
         tools: Tools,
         *,
+        recoveries: Recoveries,
         lease_ttl_s: float = 4.0,
         concurrency: int = 64,
     ) -> None:
@@ -46,6 +49,7 @@ class Engine:
         self._clock: Clock = tools.clock
         self._definitions = definitions
         self._tools = tools
+        self._takeover = Takeover(database, recoveries)
         self._cancels: dict[str, asyncio.Event] = {}
         self._pauses: dict[str, asyncio.Event] = {}
         self._worker = Worker(
@@ -98,6 +102,8 @@ class Engine:
                 self._pauses.pop(run.workflow_run_id, None)
 
     async def _carry_out(self, work: Work, run: WorkflowRun, cancel: asyncio.Event) -> None:
+        if work.taken_from:
+            await self._takeover.record(work, run)
         recorded = await self._database.read(
             lambda tx: blocks.blocks_of(tx, run.organization_id, run.workflow_run_id)
         )

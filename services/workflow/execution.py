@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from .domain import (
     Failure,
     WorkflowRun,
     backoff_s,
+    may_retry,
     size_of,
     step_key,
 )
@@ -102,6 +104,7 @@ class Execution:
         self._definition = definition
         # Attempts come in order, so the last one of each path stays.
         self._recorded = {block.block_path: block for block in recorded}
+        self._deaths = Counter(block.block_path for block in recorded if block.lost_its_browser)
         self._journal = journal
         self._tools = tools
         self._cancel = cancel
@@ -186,7 +189,9 @@ class Execution:
         assert failed.ended_at is not None
         await self._boundary()
         await self._journal.commit()
-        due = failed.ended_at + timedelta(seconds=backoff_s(failed.attempt))
+        # After a death the session has another browser by now: there is nothing to wait for.
+        pause_s = 0.0 if failed.lost_its_browser else backoff_s(failed.attempt)
+        due = failed.ended_at + timedelta(seconds=pause_s)
         await self._unless_canceled(self._pause_until(due), None)
         return await self._attempt(step, _new(step, failed.block_path, failed.attempt + 1), level)
 
@@ -329,7 +334,15 @@ class Execution:
         block_run.state = BlockState.FAILED
         block_run.failure = replace(why.failure, block_path=block_run.block_path)
         block_run.task_id = why.task_id or block_run.task_id
-        block_run.will_retry = why.retryable and block_run.attempt <= step.written.retries
+        self._deaths[block_run.block_path] += block_run.lost_its_browser
+        block_run.will_retry = may_retry(
+            block_run.failure,
+            block_run.attempt,
+            self._deaths[block_run.block_path],
+            step.written.retries,
+            step.written.resume,
+            retryable=why.retryable,
+        )
         self._journal.end(block_run)
         if why.terminates and not block_run.will_retry and step.written.on_error == "fail":
             raise Failed(block_run.failure, terminates=True)

@@ -54,6 +54,7 @@ class WorkflowService(workflow_pb2_grpc.WorkflowServiceServicer):
                 mesh.replica,
                 service._definitions,
                 Tools(mesh.clock, tasks, http),
+                recoveries=mesh.recoveries,
                 lease_ttl_s=mesh.settings.lease_ttl_s,
             )
             mesh.on_drain(engine.drain)

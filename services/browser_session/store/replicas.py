@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import delete, insert, select, update
 
 from libs.db import Tx
-from services.browser_session.domain import Reason, State
+from services.browser_session.domain import Session
 from services.browser_session.store import sessions
 from services.browser_session.store.tables import REPLICAS
 
@@ -24,15 +24,12 @@ def depart(tx: Tx, replica: str) -> None:
     tx.execute(delete(REPLICAS).where(REPLICAS.c.replica == replica))
 
 
-def bury(tx: Tx, silence: timedelta) -> list[str]:
-    """Ends the sessions of replicas that are silent for too long; returns those sessions.
+def bury(tx: Tx, silence: timedelta) -> list[Session]:
+    """Forgets the replicas that are silent for too long; returns what belongs to nobody now.
 
     Their browsers died with them: the kernel saw to that.
     """
     alive = select(REPLICAS.c.replica).where(REPLICAS.c.seen_at > tx.now - silence)
-    lost = sessions.not_on(tx, alive)
-    for one in lost:
-        sessions.end(tx, one, State.CRASHED, Reason.REPLICA_DIED)
-        sessions.process_gone(tx, one.session_id)
+    left_behind = sessions.not_on(tx, alive)
     tx.execute(delete(REPLICAS).where(REPLICAS.c.seen_at <= tx.now - silence))
-    return [one.session_id for one in lost]
+    return left_behind

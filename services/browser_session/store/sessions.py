@@ -11,7 +11,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, or_, select, true, update
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, true, update
 
 from libs import errors
 from libs.db import Tx
@@ -25,6 +25,7 @@ from services.browser_session.domain import (
     next_in_line,
     sources,
 )
+from services.browser_session.store.profiles import forget as forget_profile
 from services.browser_session.store.tables import (
     GATE,
     ROOM,
@@ -34,6 +35,8 @@ from services.browser_session.store.tables import (
     orders,
 )
 
+NOBODY = ""
+"""Owner of a session that a stopping replica left to the others."""
 LIVE_STATES = tuple(state.value for state in LIVE)
 """The states of a session that has not ended, as they are written in the table."""
 
@@ -127,6 +130,7 @@ def enqueue(tx: Tx, new: Session) -> Session:
             run_id=new.run_id,
             made_for_run=new.made_for_run,
             fence=new.fence,
+            generation=new.generation,
             owner=new.owner,
             has_process=False,
             cdp_url="",
@@ -173,13 +177,71 @@ def withdraw(tx: Tx, session_id: str) -> bool:
     return gone.rowcount == 1
 
 
-def set_ready(tx: Tx, session_id: str, cdp_url: str) -> bool:
-    """The browser answers: the session is free, or given to the run it was made for."""
-    row = get_anywhere(tx, session_id)
-    if row is None:
+def set_ready(tx: Tx, started: Session, cdp_url: str) -> bool:
+    """The browser answers: the session is free, or given to its run.
+
+    False when the session has ended meanwhile, or was given yet another browser.
+    """
+    row = get_anywhere(tx, started.session_id)
+    if row is None or row.state is not State.PROVISIONING:
         return False
-    target = State.OCCUPIED if row.run_id else State.READY
-    return _move(tx, session_id, target, cdp_url=cdp_url, ready_at=tx.now, active_at=tx.now)
+    return _move(
+        tx,
+        row.session_id,
+        State.OCCUPIED if row.run_id else State.READY,
+        same_browser(started.owner, started.generation),
+        cdp_url=cdp_url,
+        ready_at=row.ready_at or tx.now,
+        active_at=tx.now,
+    )
+
+
+def same_browser(owner: str, generation: int) -> Any:
+    """The condition that a session still has the browser it had then."""
+    return and_(SESSIONS.c.owner == owner, SESSIONS.c.generation == generation)
+
+
+def begin_recovery(tx: Tx, lost: Session, owner: str) -> bool:
+    """Has `owner` start another browser for a session that lost its own.
+
+    The fence moves on, so that no token opens what may be left of the old browser.
+    """
+    return _without_browser(tx, lost, owner, lost.generation + 1)
+
+
+def leave(tx: Tx, held: Session) -> bool:
+    """Leaves a session whose browser is about to end to whichever replica takes it."""
+    return _without_browser(tx, held, NOBODY, held.generation)
+
+
+def _without_browser(tx: Tx, lost: Session, owner: str, generation: int) -> bool:
+    tx.notify(orders(lost.owner))
+    return _move(
+        tx,
+        lost.session_id,
+        State.PROVISIONING,
+        and_(same_browser(lost.owner, lost.generation), SESSIONS.c.fence == lost.fence),
+        owner=owner,
+        generation=generation,
+        fence=lost.fence + 1,
+        cdp_url="",
+        # It keeps its place: nobody may take it while the session waits for a browser.
+        has_process=True,
+    )
+
+
+def tell_recovered(tx: Tx, session: Session, reason: Reason) -> None:
+    """Says on the bus that the session has another browser."""
+    tx.publish(
+        "browser_session.recovered",
+        {
+            "browser_session_id": session.session_id,
+            "reason": reason.value,
+            "generation": session.generation,
+        },
+        organization_id=session.organization_id,
+        run_id=session.run_id,
+    )
 
 
 def occupy(tx: Tx, free: Session, run_id: str) -> bool:
@@ -191,7 +253,9 @@ def occupy(tx: Tx, free: Session, run_id: str) -> bool:
 def set_free(tx: Tx, occupied: Session) -> bool:
     """Takes a session back from its run; the fence moves on, so that old tokens open nothing."""
     tx.notify(orders(occupied.owner))
-    return _hand_over(tx, occupied, State.READY, "")
+    # One that waits for another browser goes on waiting.
+    target = State.READY if occupied.state is State.OCCUPIED else occupied.state
+    return _hand_over(tx, occupied, target, "")
 
 
 def _hand_over(tx: Tx, session: Session, target: State, run_id: str) -> bool:
@@ -208,6 +272,7 @@ def end(tx: Tx, live: Session, state: State, reason: Reason) -> bool:
     ended = _move(tx, live.session_id, state, close_reason=reason.value, ended_at=tx.now)
     if not ended:
         return False
+    forget_profile(tx, live.session_id)
     tx.notify(orders(live.owner))
     tx.notify(ROOM)
     crashed = state in (State.CRASHED, State.FAILED)
@@ -220,10 +285,15 @@ def end(tx: Tx, live: Session, state: State, reason: Reason) -> bool:
     return True
 
 
-def process_gone(tx: Tx, session_id: str) -> None:
-    """The browser of the session has no process any more; its place is free."""
+def process_gone(tx: Tx, session_id: str, owner: str, generation: int) -> None:
+    """This browser of the session has no process any more; its place is free.
+
+    Nothing changes when the session has another browser by now.
+    """
     tx.execute(
-        update(SESSIONS).where(SESSIONS.c.session_id == session_id).values(has_process=False)
+        update(SESSIONS)
+        .where(SESSIONS.c.session_id == session_id, same_browser(owner, generation))
+        .values(has_process=False)
     )
     tx.notify(ROOM)
     tx.notify(changed(session_id))

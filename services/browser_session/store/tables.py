@@ -35,6 +35,8 @@ SESSIONS = Table(
     Column("run_id", String(64), nullable=False),
     Column("made_for_run", Boolean, nullable=False),
     Column("fence", Integer, nullable=False),
+    # Which browser it is: grows whenever the session gets another one. The fence grows then, too.
+    Column("generation", Integer, nullable=False),
     Column("owner", String(128), nullable=False),
     Column("has_process", Boolean, nullable=False),
     Column("cdp_url", String(256), nullable=False),
@@ -68,6 +70,15 @@ ARTIFACTS = Table(
     Index("artifacts_by_session", "session_id", "position", unique=True),
     Index("artifacts_by_organization", "organization_id", "created_at"),
     Index("artifacts_by_run", "organization_id", "run_id"),
+)
+
+PROFILES = Table(
+    "profiles",
+    METADATA,
+    Column("session_id", String(64), primary_key=True),
+    Column("organization_id", String(64), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("saved_at", Timestamp, nullable=False),
 )
 
 REPLICAS = Table(

@@ -59,6 +59,12 @@ class Scene:
     _dialogs_accepted: bool = False
     _watched: set[Page] = field(default_factory=set, repr=False)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection to the page's browser is gone."""
+        browser = self.page.context.browser
+        return browser is None or not browser.is_connected()
+
     def hush(self, secret: Secret) -> str:
         """The text of a secret, remembered so that it is struck out of everything recorded."""
         text = secret.reveal()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from libs import context, db, egress, errors, history, ids
 from libs.events.bus import Bus
+from libs.recovery import Recoveries
 from libs.relay import Relay
 from libs.settings import load
 from libs.signals import Signals
@@ -67,6 +70,7 @@ class Universe:
         dice = random.Random(self.seed)
         self.dice = Dice(dice, crash=0.02, stop=0.004, faults_left=0)
         self.clock = VirtualClock()
+        self._folder = tempfile.TemporaryDirectory(prefix="simulation-")
         self.stores = {
             "run": Store(run_store.METADATA),
             "workflow": Store(workflow_store.METADATA),
@@ -149,7 +153,12 @@ class Universe:
         service = WorkflowService(database)
         nothing: Any = None
         tools = Tools(self.clock, nothing, nothing)
-        engine = Engine(database, signals, process.name, service._definitions, tools)
+        recoveries = Recoveries(
+            database, self.clock, "workflow", process.name, Path(self._folder.name)
+        )
+        engine = Engine(
+            database, signals, process.name, service._definitions, tools, recoveries=recoveries
+        )
         process.spawn(engine.run())
         return service
 
@@ -179,6 +188,7 @@ class Universe:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+        self._folder.cleanup()
         for store in self.stores.values():
             store.close()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -90,35 +88,6 @@ async def test_a_session_of_another_organisation_is_not_found(sessions: Sessions
             await call
     listed = await sessions.as_("gateway", "org_b").ListSessions(pb.ListSessionsRequest())
     assert not listed.sessions
-
-
-async def test_a_killed_browser_is_noticed_at_once(sessions: Sessions, home: Path) -> None:
-    made = await sessions.acquire()
-    main = min(browsers(home, made.browser_session_id))
-    os.kill(main, signal.SIGKILL)
-
-    async def crashed() -> bool:
-        row = await sessions.get(made.browser_session_id)
-        return row.state == pb.SESSION_STATE_CRASHED and row.close_reason == "browser_crashed"
-
-    await eventually(crashed, within=1)
-    await eventually(lambda: not browsers(home, made.browser_session_id), within=2)
-    types = await published(sessions)
-    assert types == ["browser_session.crashed"]
-    with pytest.raises(errors.FailedPrecondition):
-        await sessions.attach(made)
-    assert (await sessions.acquire(made.run_id)).browser_session_id != made.browser_session_id
-
-
-async def published(sessions: Sessions) -> list[str]:
-    from libs.outbox import outbox
-    from podium.common.v1 import event_pb2
-
-    def unit(tx):
-        rows = tx.execute(outbox.select().order_by(outbox.c.event_id))
-        return [event_pb2.Event.FromString(row.event).type for row in rows]
-
-    return await sessions.mesh.db.read(unit)
 
 
 async def test_sessions_are_listed_newest_first_in_pages(sessions: Sessions) -> None:

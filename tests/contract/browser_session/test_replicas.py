@@ -46,7 +46,7 @@ async def test_a_session_is_used_and_ended_through_the_other_replica(
     assert not processes_of(home / "browsers" / session.browser_session_id)
 
 
-async def test_the_sessions_of_a_dead_replica_are_crashed_by_the_other(
+async def test_the_sessions_of_a_dead_replica_are_taken_over_by_the_other(
     sessions: Sessions, other: Sessions
 ) -> None:
     session = await sessions.acquire()
@@ -57,24 +57,31 @@ async def test_the_sessions_of_a_dead_replica_are_crashed_by_the_other(
 
     await sessions.mesh.db.write(orphan)
 
-    async def crashed() -> bool:
-        row = await other.get(session.browser_session_id)
-        return row.state == pb.SESSION_STATE_CRASHED and row.close_reason == "replica_died"
+    async def taken_over() -> bool:
+        return (await other.attach(session)).generation == 2
 
-    await eventually(crashed, within=5)
+    await eventually(taken_over, within=5)
+    row = await other.get(session.browser_session_id)
+    assert (row.state, row.run_id) == (pb.SESSION_STATE_OCCUPIED, session.run_id)
 
 
-async def test_a_stopping_replica_ends_its_browsers_and_says_so(
-    home: Path, redis_url: str, sessions: Sessions
+async def test_a_stopping_replica_leaves_its_sessions_to_the_others(
+    home: Path, redis_url: str, sessions: Sessions, site: Site
 ) -> None:
     async with running(BrowserSessionService, home, redis_url) as service:
-        session = await Sessions(service).acquire()
+        leaving = Sessions(service)
+        session = await leaving.acquire()
         session_id = session.browser_session_id
-        assert processes_of(home / "browsers" / session_id)
+        async with Driver(leaving, session) as page:
+            await page.goto(site.url)
     assert not processes_of(home / "browsers" / session_id)
-    row = await sessions.get(session_id)
-    assert row.state == pb.SESSION_STATE_CRASHED
-    assert row.close_reason == "replica_stopped"
+
+    async def taken_over() -> bool:
+        return (await sessions.attach(session)).generation == 2
+
+    await eventually(taken_over, within=5)
+    async with Driver(sessions, session) as page:
+        assert page.url == f"{site.url}/"
     left = await sessions.mesh.db.read(
         lambda tx: store.sessions.not_on(tx, [sessions.mesh.replica])
     )

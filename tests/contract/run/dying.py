@@ -25,11 +25,11 @@ class Doomed:
         self._count = 0
         self._mesh = mesh
         self._write, self._read = mesh.db.write, mesh.db.read
-        self._publish = mesh.bus.publish
+        self._publish = mesh.bus.publish_if_whole
         self._after_commit = mesh.db.after_commit
         mesh.db.write = self.write  # type: ignore[method-assign]
         mesh.db.read = self.read  # type: ignore[method-assign]
-        mesh.bus.publish = self.publish  # type: ignore[method-assign]
+        mesh.bus.publish_if_whole = self.publish  # type: ignore[method-assign]
         mesh.db.after_commit = self.after_commit
 
     @property

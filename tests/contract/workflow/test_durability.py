@@ -12,10 +12,11 @@ from collections import Counter
 import sqlalchemy as sa
 
 from libs import wire
+from libs.recovery import ledger
 from podium.workflow.v1 import workflow_pb2 as pb
 from services.workflow import execution
 from services.workflow.store.schema import workflow_runs
-from tests.contract.workflow.conftest import answers, block, hangs, page, states
+from tests.contract.workflow.conftest import answers, block, fails, hangs, page, states
 from tests.support import mesh
 from tests.support.eventually import eventually
 
@@ -91,6 +92,17 @@ async def test_a_killed_process_loses_nothing(replica, tasks, task_address, tmp_
     twice = {key: count for key, count in Counter(tasks.calls).items() if count > 1}
     assert twice == {f"{run.run_id}/each.0.pause/1": 2}
     assert len(tasks.tasks) == 6
+    recorded_the_takeover(tmp_path, run_id)
+
+
+def recorded_the_takeover(home, run_id):
+    [line] = ledger.read_lines(home)
+    assert (line["failure"], line["state"]) == ("workflow_engine_crashed", "recovered")
+    assert (line["service"], line["subject"]) == ("workflow", run_id)
+    assert [(step["name"], step["message"]) for step in line["steps"][1:3]] == [
+        ("read_recorded_blocks", "2 of 4 blocks that began have ended"),
+        ("find_safe_point", "block each.0.pause, attempt 1, was under way"),
+    ]
 
 
 async def test_a_replica_that_lost_its_lease_is_refused(replica, tasks):
@@ -234,3 +246,40 @@ async def test_what_was_recorded_is_not_asked_for_again(replica, tasks):
     async with replica() as second:
         run = await second.ended(run_id)
     assert wire.plain(run.output) == {"n": 3}
+
+
+def dies(times: int):
+    """A task whose browser dies the first times it is carried out."""
+    left = [times]
+
+    async def script(_request, task):
+        if left[0]:
+            left[0] -= 1
+            await fails("BROWSER_CRASHED", "the browser died")(_request, task)
+
+    return script
+
+
+async def test_a_dead_browser_does_not_use_the_retries_of_a_block_up(workflows, tasks):
+    tasks.scripts["a"] = dies(2)
+    run = await workflows.carried_out({"blocks": [page("a")]})
+    assert run.state == pb.WORKFLOW_RUN_STATE_COMPLETED
+    assert [(b.attempt, b.failure.reason) for b in run.blocks] == [
+        (1, "BROWSER_CRASHED"),
+        (2, "BROWSER_CRASHED"),
+        (3, ""),
+    ]
+    assert list(tasks.tasks) == [f"{run.run_id}/a/{attempt}" for attempt in (1, 2, 3)]
+
+
+async def test_a_block_that_kills_every_browser_fails(workflows, tasks):
+    tasks.scripts["a"] = dies(9)
+    run = await workflows.carried_out({"blocks": [page("a")]})
+    assert (run.state, len(run.blocks)) == (pb.WORKFLOW_RUN_STATE_FAILED, 3)
+    assert run.failure.reason == "BROWSER_CRASHED"
+
+
+async def test_a_block_that_may_not_begin_twice_fails_with_its_browser(workflows, tasks):
+    tasks.scripts["a"] = dies(1)
+    run = await workflows.carried_out({"blocks": [page("a", resume="fail", retries=3)]})
+    assert (run.state, len(run.blocks)) == (pb.WORKFLOW_RUN_STATE_FAILED, 1)

@@ -19,6 +19,7 @@ from services.browser_session.domain import (
     check_usable,
     checked_options,
     content_type_of,
+    may_recover,
     next_in_line,
     overdue,
     safe_name,
@@ -131,3 +132,20 @@ def test_the_media_type_follows_the_name() -> None:
     assert content_type_of("a.csv") == "text/csv"
     assert content_type_of("a.tar.gz") == "application/gzip"
     assert content_type_of("noending") == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    ("session", "after", "expected"),
+    [
+        (READY, timedelta(0), True),
+        (replace(READY, state=State.PROVISIONING, generation=2), timedelta(0), True),
+        (replace(READY, generation=3), timedelta(0), False),
+        (replace(READY, state=State.QUEUED, ready_at=None), timedelta(0), False),
+        (replace(READY, state=State.CLOSED), timedelta(0), False),
+        (READY, timedelta(hours=2), False),
+    ],
+)
+def test_which_sessions_get_another_browser(
+    session: Session, after: timedelta, expected: bool
+) -> None:
+    assert may_recover(session, NOON + after, most=2) is expected

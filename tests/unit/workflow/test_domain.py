@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.workflow.domain import (
     BLOCK_ENDS,
     BLOCK_TRANSITIONS,
+    BROWSER_CRASHED,
     RUN_ENDS,
     RUN_TRANSITIONS,
     BlockState,
@@ -14,6 +15,7 @@ from services.workflow.domain import (
     digest_of,
     for_event,
     may_become,
+    may_retry,
     step_key,
 )
 
@@ -60,3 +62,16 @@ def test_a_failure_survives_its_row():
     failure = Failure("R", "m", "a.b", "art_1", "network")
     assert Failure.of(failure.as_dict()) == failure
     assert Failure.of(None) is None
+
+
+def test_a_dead_browser_has_retries_of_its_own():
+    def again(reason, attempt, deaths, retries=0, resume="safe"):
+        failure = Failure(reason, "why")
+        return may_retry(failure, attempt, deaths, retries, resume, retryable=True)
+
+    assert [again(BROWSER_CRASHED, died, died) for died in (1, 2, 3)] == [True, True, False]
+    assert again(BROWSER_CRASHED, 4, 4, retries=4)
+    assert not again(BROWSER_CRASHED, 1, 1, retries=4, resume="fail")
+    # The second attempt at a block with one retry, of which the first met a dead browser.
+    assert again("TARGET_NOT_FOUND", 2, 1, retries=1)
+    assert not again("TARGET_NOT_FOUND", 3, 1, retries=1)

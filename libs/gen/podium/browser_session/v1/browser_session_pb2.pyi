@@ -186,14 +186,16 @@ class AttachSessionRequest(_message.Message):
     def __init__(self, browser_session_id: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class AttachSessionResponse(_message.Message):
-    __slots__ = ("cdp_url", "token", "last_artifact_id")
+    __slots__ = ("cdp_url", "token", "last_artifact_id", "generation")
     CDP_URL_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     LAST_ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
     cdp_url: str
     token: str
     last_artifact_id: str
-    def __init__(self, cdp_url: _Optional[str] = ..., token: _Optional[str] = ..., last_artifact_id: _Optional[str] = ...) -> None: ...
+    generation: int
+    def __init__(self, cdp_url: _Optional[str] = ..., token: _Optional[str] = ..., last_artifact_id: _Optional[str] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class CaptureScreenshotRequest(_message.Message):
     __slots__ = ("browser_session_id", "name", "full_page")

@@ -153,7 +153,7 @@ class BrowserSessionServiceServicer:
 
     def AttachSession(self, request, context):
         """Where and with which token a task speaks CDP to the session's browser. The token is good for
-        this session and this lease only.
+        this session and this lease only. Waits for a session that is being given another browser.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
