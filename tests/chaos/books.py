@@ -164,6 +164,10 @@ class LeaseWatch:
     def hit(self, name: str) -> None:
         """The replica `name` ("run-1") has just been hit: what it holds has to be taken over."""
         service, _, number = name.rpartition("-")
+        for loss in self.losses:
+            if loss.service == service and loss.taken_after_s is None:
+                # Whoever would have taken it over may be the one that is hit now.
+                loss.at = time.monotonic()
         for (of, key), (owner, fence) in self.now.items():
             if of == service and owner.startswith(f"{service}-{number}-"):
                 self.losses.append(Loss(service, key, owner, fence, time.monotonic()))
