@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ async def test_whenever_the_replica_dies_another_one_finishes_the_run(
     kind: str, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "RECONCILE_S", 0.3)
+    monkeypatch.setattr(steps, "EVENT_PATIENCE", timedelta(0))
     turns: asyncio.Queue[str] = asyncio.Queue()
     for number in range(AT_ONCE):
         # A bus of its own for each: the replicas of one service share what is on it.
