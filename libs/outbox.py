@@ -127,10 +127,8 @@ class Relay:
 
     async def run(self) -> None:
         """Publishes, marks and sweeps until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._publish_loop())
-            group.create_task(self._mark_loop())
-            group.create_task(self._sweep_loop())
+        # Not a TaskGroup: that passes only the first of several cancellations on (libs.stopping).
+        await asyncio.gather(self._publish_loop(), self._mark_loop(), self._sweep_loop())
 
     async def flush(self) -> None:
         """Publishes and marks what is in hand, for a drain; what is left is swept later."""

@@ -12,10 +12,13 @@ from pathlib import Path
 import click
 
 from gateway.cli import (
+    admin,
+    alerts,
     calling,
     demo,
     exits,
     mesh,
+    rebuild,
     runs,
     sessions,
     totp,
@@ -61,11 +64,14 @@ for command in (
     sessions.sessions,
     totp.totp,
     webhooks.webhooks,
+    alerts.alerts,
+    admin.admin,
     *calling.COMMANDS,
     tracing.trace,
     demo.demo,
 ):
     podium.add_command(command)
+admin.admin.add_command(rebuild.rebuild)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
