@@ -149,6 +149,7 @@ class Loss:
     fence: int
     at: float
     taken_after_s: float | None = None
+    hit_again: bool = False  # its service was, before it was taken over: it measures two faults
 
 
 @dataclass
@@ -167,7 +168,7 @@ class LeaseWatch:
         for loss in self.losses:
             if loss.service == service and loss.taken_after_s is None:
                 # Whoever would have taken it over may be the one that is hit now.
-                loss.at = time.monotonic()
+                loss.hit_again = True
         for (of, key), (owner, fence) in self.now.items():
             if of == service and owner.startswith(f"{service}-{number}-"):
                 self.losses.append(Loss(service, key, owner, fence, time.monotonic()))
