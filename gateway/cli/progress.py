@@ -80,6 +80,15 @@ class Progress:
     def _not_compensated(self, event: Happening) -> Iterable[Line]:
         yield Line("failed", f"could not undo {event.data.get('step')}: {_why(event.data)}")
 
+    def _pausing(self, _: Happening) -> Iterable[Line]:
+        yield Line("note", "will pause at the next block boundary")
+
+    def _paused(self, _: Happening) -> Iterable[Line]:
+        yield Line("note", "paused")
+
+    def _resumed(self, _: Happening) -> Iterable[Line]:
+        yield Line("note", "goes on")
+
     def _crashed(self, _: Happening) -> Iterable[Line]:
         yield Line("note", "the browser crashed")
 
@@ -94,6 +103,9 @@ _TELLERS = {
     "saga.step_failed": Progress._step_failed,
     "saga.step_compensated": Progress._compensated,
     "saga.step_compensation_failed": Progress._not_compensated,
+    "run.pause_requested": Progress._pausing,
+    "run.paused": Progress._paused,
+    "run.resumed": Progress._resumed,
     "browser_session.crashed": Progress._crashed,
     "browser_session.recovered": Progress._recovered,
 }

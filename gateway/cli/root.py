@@ -13,10 +13,12 @@ import click
 
 from gateway.cli import (
     admin,
+    alerts,
     calling,
     demo,
     exits,
     mesh,
+    rebuild,
     runs,
     sessions,
     totp,
@@ -62,12 +64,15 @@ for command in (
     sessions.sessions,
     totp.totp,
     webhooks.webhooks,
+    alerts.alerts,
+    admin.admin,
     *calling.COMMANDS,
     tracing.trace,
     demo.demo,
     admin.admin,
 ):
     podium.add_command(command)
+admin.admin.add_command(rebuild.rebuild)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,6 +22,7 @@ FIELDS = (
     ("run", "run_id"),
     ("title", "title"),
     ("state", "state"),
+    ("to pause", "pause_requested"),
     ("workflow", "workflow_id"),
     ("session", "browser_session_id"),
     ("created", "create_time"),
@@ -180,7 +181,7 @@ def watch(term: Terminal, run_id: str, after: int) -> None:
 
 @click.group(cls=Group)
 def runs() -> None:
-    """Look at runs, wait for them, stop them."""
+    """Look at runs, wait for them, pause, resume and stop them."""
 
 
 @runs.command("list")
@@ -212,6 +213,25 @@ def cancel(term: Terminal, run_id: str, reason: str) -> None:
     """Ask a run to stop; its steps are undone."""
     request = run_pb2.CancelRunRequest(run_id=run_id, reason=reason)
     term.show(term.edge.ask(term.edge.run.CancelRun, request).run, FIELDS)
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("--reason", default="", help="Why, for the history.")
+@terminal
+def pause(term: Terminal, run_id: str, reason: str) -> None:
+    """Let a run stop at its next block boundary."""
+    request = run_pb2.PauseRunRequest(run_id=run_id, reason=reason)
+    term.show(term.edge.ask(term.edge.run.PauseRun, request).run, FIELDS)
+
+
+@runs.command()
+@click.argument("run_id")
+@terminal
+def resume(term: Terminal, run_id: str) -> None:
+    """Let a paused run go on."""
+    request = run_pb2.ResumeRunRequest(run_id=run_id)
+    term.show(term.edge.ask(term.edge.run.ResumeRun, request).run, FIELDS)
 
 
 @runs.command()

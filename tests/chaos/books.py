@@ -149,6 +149,7 @@ class Loss:
     fence: int
     at: float
     taken_after_s: float | None = None
+    hit_again: bool = False  # its service was, before it was taken over: it measures two faults
 
 
 @dataclass
@@ -164,6 +165,10 @@ class LeaseWatch:
     def hit(self, name: str) -> None:
         """The replica `name` ("run-1") has just been hit: what it holds has to be taken over."""
         service, _, number = name.rpartition("-")
+        for loss in self.losses:
+            if loss.service == service and loss.taken_after_s is None:
+                # Whoever would have taken it over may be the one that is hit now.
+                loss.hit_again = True
         for (of, key), (owner, fence) in self.now.items():
             if of == service and owner.startswith(f"{service}-{number}-"):
                 self.losses.append(Loss(service, key, owner, fence, time.monotonic()))

@@ -166,7 +166,7 @@ def _too_late(result: Result) -> list[str]:
 
 
 def _taken(loss: Loss) -> float | None:
-    return loss.taken_after_s
+    return None if loss.hit_again else loss.taken_after_s
 
 
 def percentile(values: list[float], part: float = 0.95) -> float | None:

@@ -36,6 +36,7 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
         self.needs_browser = True
         self.runs: dict[str, wf.WorkflowRun] = {}
         self.made: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
         self.calls: list[str] = []
         self.announce = True
 
@@ -54,6 +55,7 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
             state=wf.WORKFLOW_RUN_STATE_CREATED,
             needs_browser=self.needs_browser,
         )
+        self.owners[request.run_id] = context.organization()
         kept = self.runs.setdefault(made.workflow_run_id, made)
         return wf.CreateWorkflowRunResponse(workflow_run=kept)
 
@@ -123,7 +125,7 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
             event_id=ids.new("evt"),
             type=type_,
             source="workflow",
-            organization_id=context.current().organization_id or "org_a",
+            organization_id=self.owners[run_id],
             run_id=run_id,
             previous_event_id=after,
         )

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from libs import errors, ids
+from podium.task.v1 import task_pb2
 from podium.workflow.v1 import workflow_pb2 as pb
 from services.workflow.store.schema import workflow_runs
 from tests.contract.workflow.conftest import block, page, states
@@ -165,7 +166,7 @@ async def test_a_retry_waits_for_the_end_of_a_pause(workflows, tasks):
         reached.set()
         if len(tries) == 1:
             await eventually(lambda: opened.is_set())
-            task.state = 4  # TASK_STATE_FAILED
+            task.state = task_pb2.TASK_STATE_FAILED
             task.failure.reason, task.failure.message = "NO_LUCK", "not this time"
             return
         task.output.string_value = "done"
