@@ -9,6 +9,7 @@ INTERNAL with an error id and no text.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import ClassVar
 
 import grpc
@@ -22,11 +23,23 @@ LARGEST_STATUS_BYTES = 4096
 LONGEST_MESSAGE = 1000
 
 
+class Category(StrEnum):
+    """What kind of error it is, which decides what is done about it (libs.resilience)."""
+
+    TRANSIENT = "transient"
+    RATE_LIMIT = "rate_limit"
+    NETWORK = "network"
+    CONFIGURATION = "configuration"
+    BUSINESS = "business"
+    SYSTEM = "system"
+
+
 class PodiumError(Exception):
     """An error that the caller is meant to see."""
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
     default_reason: ClassVar[str] = "INTERNAL"
+    category: ClassVar[Category] = Category.BUSINESS
 
     def __init__(
         self,
@@ -87,6 +100,7 @@ class Aborted(PodiumError):
 
     code = grpc.StatusCode.ABORTED
     default_reason = "ABORTED"
+    category = Category.TRANSIENT
 
 
 class FailedPrecondition(PodiumError):
@@ -101,6 +115,7 @@ class Exhausted(PodiumError):
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     default_reason = "RESOURCE_EXHAUSTED"
+    category = Category.RATE_LIMIT
 
 
 class Unavailable(PodiumError):
@@ -108,6 +123,7 @@ class Unavailable(PodiumError):
 
     code = grpc.StatusCode.UNAVAILABLE
     default_reason = "UNAVAILABLE"
+    category = Category.TRANSIENT
 
 
 class DeadlineExceeded(PodiumError):
@@ -115,6 +131,7 @@ class DeadlineExceeded(PodiumError):
 
     code = grpc.StatusCode.DEADLINE_EXCEEDED
     default_reason = "DEADLINE_EXCEEDED"
+    category = Category.TRANSIENT
 
 
 class Cancelled(PodiumError):
@@ -129,6 +146,7 @@ class Unauthenticated(PodiumError):
 
     code = grpc.StatusCode.UNAUTHENTICATED
     default_reason = "UNAUTHENTICATED"
+    category = Category.CONFIGURATION
 
 
 class PermissionDenied(PodiumError):
@@ -136,6 +154,7 @@ class PermissionDenied(PodiumError):
 
     code = grpc.StatusCode.PERMISSION_DENIED
     default_reason = "PERMISSION_DENIED"
+    category = Category.CONFIGURATION
 
 
 class Unimplemented(PodiumError):
@@ -143,10 +162,13 @@ class Unimplemented(PodiumError):
 
     code = grpc.StatusCode.UNIMPLEMENTED
     default_reason = "UNIMPLEMENTED"
+    category = Category.CONFIGURATION
 
 
 class Internal(PodiumError):
     """A bug; `metadata["error_id"]` finds it in the log."""
+
+    category = Category.SYSTEM
 
 
 WORDS: dict[grpc.StatusCode, type[PodiumError]] = {

@@ -1,15 +1,10 @@
 """Events written with the state that caused them, and the relay that brings them to the bus.
 
-After a commit its own events go to the bus at once, without reading them back. A sweep finds those
-that a dead replica left behind. Publishing twice is allowed (consumers know an event by its id),
-losing one is not: a row is marked only after the bus has taken it.
+This module owns the table; `libs.relay` brings its events to the bus.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,8 +12,6 @@ import sqlalchemy as sa
 from google.protobuf import struct_pb2, timestamp_pb2
 
 from libs import context, db, ids, telemetry
-from libs.clock import Clock
-from libs.events.bus import Bus, BusUnavailable
 from podium.common.v1 import event_pb2
 
 outbox = sa.Table(
@@ -30,12 +23,10 @@ outbox = sa.Table(
     sa.Column("published_at", db.Timestamp, index=True),
 )
 RETENTION = timedelta(hours=24)
-SWEEP_S = 1.0
-MARK_S = 0.2
 # A row this old that is still unmarked has lost its relay.
 ORPHAN_AGE = timedelta(seconds=2)
-LARGEST_BATCH = 500
-log = logging.getLogger(__name__)
+# Rows that are removed in one commit; more would hold up the units behind it.
+_MOST_REMOVED = 2_000
 
 
 def add(
@@ -80,121 +71,42 @@ def _struct(data: dict[str, Any]) -> struct_pb2.Struct:
     return packed
 
 
-@dataclass
-class Relay:
-    """Brings the events of one service from its outbox to its stream."""
-
-    database: db.Database
-    bus: Bus
-    service: str
-    clock: Clock
-
-    def __post_init__(self) -> None:
-        self._queue: list[event_pb2.Event] = []
-        self._published: list[str] = []
-        self._in_hand: set[str] = set()
-        self._work = asyncio.Event()
-        self._marking = asyncio.Event()
-
-    def hand_over(self, tx: db.Tx) -> None:
-        """Takes the events of a commit; called right after it."""
-        if tx.outgoing:
-            self._queue.extend(tx.outgoing)
-            self._in_hand.update(event.event_id for event in tx.outgoing)
-            self._work.set()
-
-    async def run(self) -> None:
-        """Publishes, marks and sweeps until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._publish_loop())
-            group.create_task(self._mark_loop())
-            group.create_task(self._sweep_loop())
-
-    async def flush(self) -> None:
-        """Publishes and marks what is in hand, for a drain; what is left is swept later."""
-        if self._queue:
-            await self._publish_batch()
-        await self._mark()
-
-    async def _publish_loop(self) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            while self._queue:
-                if not await self._publish_batch():
-                    await self.clock.sleep(0.5)
-
-    async def _publish_batch(self) -> bool:
-        batch, self._queue = self._queue[:LARGEST_BATCH], self._queue[LARGEST_BATCH:]
-        for event in batch:
-            event.source = self.service
-        try:
-            await self.bus.publish(self.service, batch)
-        except BusUnavailable:
-            self._queue[:0] = batch
-            return False
-        telemetry.count_messages(self.service, batch)
-        self._published.extend(event.event_id for event in batch)
-        self._marking.set()
-        return True
-
-    async def _mark_loop(self) -> None:
-        while True:
-            await self._marking.wait()
-            self._marking.clear()
-            # Marking late and together saves a commit for each batch; the price of a crash in
-            # between is a repeat, which consumers know by its id.
-            await self.clock.sleep(MARK_S)
-            await self._mark()
-
-    async def _mark(self) -> None:
-        done, self._published = self._published, []
-        if not done:
-            return
-
-        def mark(tx: db.Tx) -> None:
-            statement = sa.update(outbox).where(outbox.c.event_id.in_(done))
-            tx.execute(statement.values(published_at=tx.now))
-
-        try:
-            await self.database.write(mark)
-            self._in_hand.difference_update(done)
-        except Exception:  # noqa: BLE001
-            log.warning("could not mark %d published events; they will repeat", len(done))
-            self._published.extend(done)
-            self._marking.set()
-
-    async def _sweep_loop(self) -> None:
-        rounds = 0
-        while True:
-            await self.clock.sleep(SWEEP_S)
-            rounds += 1
-            try:
-                await self._sweep()
-                if rounds % 600 == 0:
-                    await self.database.write(_expire)
-            except Exception:
-                log.exception("outbox sweep failed")
-
-    async def _sweep(self) -> None:
-        def left_behind(tx: db.Tx) -> list[event_pb2.Event]:
-            query = (
-                sa.select(outbox.c.event)
-                .where(outbox.c.published_at.is_(None), outbox.c.created_at < tx.now - ORPHAN_AGE)
-                .order_by(outbox.c.created_at, outbox.c.event_id)
-                .limit(LARGEST_BATCH)
-            )
-            return [event_pb2.Event.FromString(row.event) for row in tx.execute(query)]
-
-        found = await self.database.read(left_behind)
-        missed = [event for event in found if event.event_id not in self._in_hand]
-        if missed:
-            log.info("publishing %d events that were left behind", len(missed))
-            self._queue.extend(missed)
-            self._in_hand.update(event.event_id for event in missed)
-            self._work.set()
+def unpublished(tx: db.Tx, limit: int, *, orphans_only: bool) -> list[event_pb2.Event]:
+    """Events that are not marked as published, in the order of their commits."""
+    query = sa.select(outbox.c.event).where(outbox.c.published_at.is_(None))
+    if orphans_only:
+        query = query.where(outbox.c.created_at < tx.now - ORPHAN_AGE)
+    query = query.order_by(outbox.c.created_at, outbox.c.event_id).limit(limit)
+    return [event_pb2.Event.FromString(row.event) for row in tx.execute(query)]
 
 
-def _expire(tx: db.Tx) -> None:
-    tx.execute(sa.delete(outbox).where(outbox.c.published_at < tx.now - RETENTION))
-    tx.execute(sa.delete(db.inbox).where(db.inbox.c.received_at < tx.now - 7 * RETENTION))
+def lost(tx: db.Tx, since: datetime | None, after: str, limit: int) -> list[event_pb2.Event]:
+    """Events of the retention that were published after `since` or may have been, by their ids.
+
+    An unmarked row counts: its relay may have published it just before the bus lost it. Ids sort by
+    the time they were made, so a page costs no sorting.
+    """
+    wanted = outbox.c.created_at > tx.now - RETENTION
+    if since is not None:
+        recent = sa.or_(outbox.c.published_at >= since, outbox.c.published_at.is_(None))
+        wanted = sa.and_(wanted, recent)
+        if not after:
+            first = tx.execute(sa.select(sa.func.min(outbox.c.event_id)).where(recent)).scalar()
+            wanted = sa.and_(wanted, outbox.c.event_id >= (first or ""))
+    query = sa.select(outbox.c.event).where(wanted, outbox.c.event_id > after)
+    query = query.order_by(outbox.c.event_id).limit(limit)
+    return [event_pb2.Event.FromString(row.event) for row in tx.execute(query)]
+
+
+def mark(tx: db.Tx, event_ids: list[str]) -> None:
+    """Notes that the bus has taken the events."""
+    statement = sa.update(outbox).where(outbox.c.event_id.in_(event_ids))
+    tx.execute(statement.values(published_at=tx.now))
+
+
+def expire(tx: db.Tx) -> None:
+    """Removes a part of what nobody will ask for again."""
+    for table, age in ((outbox, RETENTION), (db.inbox, 7 * RETENTION)):
+        moment = table.c.published_at if table is outbox else table.c.received_at
+        old = sa.select(table.c.event_id).where(moment < tx.now - age).limit(_MOST_REMOVED)
+        tx.execute(sa.delete(table).where(table.c.event_id.in_(old)))

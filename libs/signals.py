@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from libs.clock import Clock
@@ -22,6 +23,7 @@ from libs.stopping import stop
 
 CHANNEL = "podium:signals"
 _RECONNECT_S = 0.5
+_SILENCE_S = 2.0
 log = logging.getLogger(__name__)
 
 
@@ -125,9 +127,21 @@ class Signals:
                 async with self._redis.pubsub() as pubsub:
                     await pubsub.subscribe(CHANNEL)
                     self.wake_all()
-                    async for message in pubsub.listen():
-                        if message["type"] == "message":
-                            for topic in message["data"].decode().split("\n"):
-                                self._wake(topic)
+                    await self._listen(pubsub)
             except (RedisError, OSError):
                 await self._clock.sleep(_RECONNECT_S)
+
+    async def _listen(self, pubsub: PubSub) -> None:
+        """Passes hints on until the server has been silent for too long."""
+        silent = 0
+        while silent < 2:
+            message = await pubsub.get_message(timeout=_SILENCE_S)
+            if message is None:
+                silent += 1
+                # A server that stands still closes no connection: only an answer shows its life.
+                await pubsub.ping()
+                continue
+            silent = 0
+            if message["type"] == "message":
+                for topic in message["data"].decode(errors="replace").split("\n"):
+                    self._wake(topic)

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from gateway.cli import (
+    admin,
     calling,
     demo,
     exits,
@@ -64,6 +65,7 @@ for command in (
     *calling.COMMANDS,
     tracing.trace,
     demo.demo,
+    admin.admin,
 ):
     podium.add_command(command)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from podium.common.v1 import event_pb2
@@ -14,6 +15,17 @@ BatchHandler = Callable[[Sequence[event_pb2.Event]], Awaitable[None]]
 
 class BusUnavailable(Exception):
     """The bus does not answer now; the outbox keeps what was not taken."""
+
+
+class StreamLost(BusUnavailable):
+    """The bus came back without a part of the stream: what was published after `since`.
+
+    `since` is None when everything is gone. The outbox publishes it again (`Bus.refill`).
+    """
+
+    def __init__(self, since: datetime | None) -> None:
+        super().__init__(f"the stream lost what came after {since or 'its beginning'}")
+        self.since = since
 
 
 @dataclass(frozen=True)
@@ -44,11 +56,38 @@ class Subscription:
                 await self.handle(event)
 
 
+class Refill(Protocol):
+    """One replica's turn at publishing again what a stream lost."""
+
+    async def publish(self, events: Sequence[event_pb2.Event]) -> None:
+        """Adds events that were lost; BusUnavailable when the turn is over."""
+        ...
+
+    async def finish(self) -> None:
+        """Declares the stream whole: from now on others publish again."""
+        ...
+
+
 class Bus(Protocol):
     """Carries events from outboxes to the groups that react."""
 
     async def publish(self, stream: str, events: Sequence[event_pb2.Event]) -> None:
         """Adds events to a stream in order; BusUnavailable when they were not all taken."""
+        ...
+
+    async def publish_if_whole(self, stream: str, events: Sequence[event_pb2.Event]) -> None:
+        """The same, unless the stream has lost something: then takes nothing, raises StreamLost.
+
+        Without events it only looks.
+        """
+        ...
+
+    async def refill(self, stream: str) -> Refill | None:
+        """Begins to publish again what a stream lost; None while another replica is at it."""
+        ...
+
+    async def tidy(self, stream: str) -> None:
+        """Removes from a long stream what every group has done with."""
         ...
 
     async def consume(

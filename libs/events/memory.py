@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from libs.events.bus import Subscription
-from libs.events.redis import MOST_DELIVERIES, context_of
+from libs.events.streams import MOST_DELIVERIES, context_of
 from podium.common.v1 import event_pb2
 
 
@@ -25,6 +25,17 @@ class MemoryBus:
         async with self._grown:
             self._streams[stream].extend(events)
             self._grown.notify_all()
+
+    async def publish_if_whole(self, stream: str, events: Sequence[event_pb2.Event]) -> None:
+        """The same: what is in memory is lost only with the process."""
+        await self.publish(stream, events)
+
+    async def refill(self, stream: str) -> None:  # noqa: ARG002
+        """Nothing is ever lost, so it is nobody's turn."""
+        return
+
+    async def tidy(self, stream: str) -> None:
+        """Leaves the stream as it is: a test is short."""
 
     async def consume(
         self,

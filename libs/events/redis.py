@@ -1,38 +1,79 @@
 """The bus on Redis Streams (https://redis.io/docs/latest/develop/data-types/streams/).
 
-One consumer group for each service, one consumer for each replica. What a dead replica had taken is
-claimed after a while; what keeps failing goes to a stream of dead letters. Redis may be gone or
-come back empty at any time: groups are made again, outboxes fill the streams again.
+Redis may be gone, stand still, or come back without what it had. A marker beside each stream tells:
+it names the run of the server (`run_id`) and when the stream was last known to be whole. Whoever
+publishes checks it in the same script, so nothing new gets ahead of what was lost.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
-from libs import context, telemetry
+from libs import ids
 from libs.clock import Clock
-from libs.events.bus import BusUnavailable, Subscription
+from libs.events.bus import BusUnavailable, StreamLost, Subscription
+from libs.events.reader import consume
+from libs.events.streams import FIELD, PREFIX
 from podium.common.v1 import event_pb2
 
-PREFIX = "podium:events:"
-DEAD_LETTERS = "podium:dead-letters"
-LONGEST_STREAM = 100_000
-BLOCK_MS = 5_000
-BATCH = 64
-# A message that its consumer has not acknowledged for so long is another's to take.
-CLAIM_IDLE_MS = 10_000
-CLAIM_EVERY_S = 3.0
-MOST_DELIVERIES = 5
-_RECONNECT_S = 0.5
-_FIELD = b"event"
+MARKS = "podium:marks:"
+REFILLS = "podium:refills:"
+# Beyond this a stream is cut to what some group has still to do; it is never cut shorter than that
+# until it is so long that the server is in danger.
+LONG_STREAM = 100_000
+LONGEST_STREAM = 1_000_000
+# A server that stands still must not hold a process for long; reads block for less than this.
+ANSWER_WITHIN_S = 3.0
+CONNECT_WITHIN_S = 1.0
+REFILL_TURN_MS = 15_000
 log = logging.getLogger(__name__)
+
+_PUBLISH = """
+local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local mark = redis.call('HMGET', KEYS[2], 'run_id', 'whole_ms')
+if not mark[1] then return {'empty', '0'} end
+if mark[1] ~= run_id then return {'restarted', mark[2]} end
+if tonumber(ARGV[1]) - tonumber(mark[2]) >= 1000 then
+  redis.call('HSET', KEYS[2], 'whole_ms', ARGV[1])
+end
+for i = 2, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
+return {'ok', '0'}
+"""
+_REFILL = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+for i = 3, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
+return 1
+"""
+_WHOLE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+redis.call('HSET', KEYS[2], 'run_id', run_id, 'whole_ms', ARGV[2])
+redis.call('DEL', KEYS[1])
+return 1
+"""
+
+
+def connect(url: str) -> Redis:
+    """A client that answers or fails within seconds; who calls it decides what then."""
+    return Redis.from_url(
+        url,
+        protocol=3,
+        socket_timeout=ANSWER_WITHIN_S,
+        socket_connect_timeout=CONNECT_WITHIN_S,
+        # A publish that is repeated silently would be there twice, and take three times as long.
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
 
 
 class RedisBus:
@@ -41,159 +82,111 @@ class RedisBus:
     def __init__(self, redis: Redis, clock: Clock) -> None:
         self._redis = redis
         self._clock = clock
+        self._publish = redis.register_script(_PUBLISH)
 
     async def publish(self, stream: str, events: Sequence[event_pb2.Event]) -> None:
         """Adds the events in one round trip."""
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for event in events:
-                    pipeline.xadd(
-                        PREFIX + stream,
-                        {_FIELD: event.SerializeToString()},
-                        maxlen=LONGEST_STREAM,
-                        approximate=True,
-                    )
+                    pipeline.xadd(PREFIX + stream, {FIELD: event.SerializeToString()})
                 await pipeline.execute()
         except (RedisError, OSError) as error:
             raise BusUnavailable(str(error)) from error
+
+    async def publish_if_whole(self, stream: str, events: Sequence[event_pb2.Event]) -> None:
+        """Adds the events in one step with the check that the stream has lost nothing."""
+        arguments = [_milliseconds(self._clock), *(event.SerializeToString() for event in events)]
+        try:
+            answer = await self._publish([PREFIX + stream, MARKS + stream], arguments)
+        except (RedisError, OSError) as error:
+            raise BusUnavailable(str(error)) from error
+        if answer[0] == b"empty":
+            raise StreamLost(None)
+        if answer[0] == b"restarted":
+            raise StreamLost(datetime.fromtimestamp(int(answer[1]) / 1000, UTC))
+
+    async def refill(self, stream: str) -> RedisRefill | None:
+        """This replica's turn at filling the stream again, if nobody else is at it."""
+        token = ids.token(8)
+        try:
+            mine = await self._redis.set(REFILLS + stream, token, nx=True, px=REFILL_TURN_MS)
+        except (RedisError, OSError) as error:
+            raise BusUnavailable(str(error)) from error
+        return RedisRefill(self._redis, self._clock, stream, token) if mine else None
+
+    async def tidy(self, stream: str) -> None:
+        """Removes from a long stream what every group has acknowledged."""
+        name = PREFIX + stream
+        try:
+            if await self._redis.xlen(name) <= LONG_STREAM:
+                return
+            groups = await self._redis.xinfo_groups(name)
+            unfinished = [await self._unfinished(name, group) for group in groups]
+            if unfinished:
+                await self._redis.xtrim(name, minid=min(unfinished, key=_order), approximate=True)
+            length = await self._redis.xtrim(name, maxlen=LONGEST_STREAM, approximate=True)
+        except (RedisError, OSError) as error:
+            raise BusUnavailable(str(error)) from error
+        if length:
+            log.error("%d events of %s were cut off: a group reads too slowly", length, stream)
+
+    async def _unfinished(self, name: str, group: dict[str, Any]) -> str:
+        """Id of the first message that the group has not acknowledged."""
+        if group["pending"]:
+            summary = await self._redis.xpending(name, group["name"])
+            if summary["min"]:
+                return _text(summary["min"])
+        return _text(group["last-delivered-id"])
 
     async def consume(
         self, group: str, consumer: str, subscriptions: Sequence[Subscription]
     ) -> None:
         """Reads new events and takes over those of dead consumers, until cancelled."""
-        reader = _Reader(self._redis, self._clock, group, consumer, subscriptions)
-        # Not a TaskGroup: that passes only the first of several cancellations on (libs.stopping).
-        await asyncio.gather(reader.read_loop(), reader.claim_loop())
+        await consume(self._redis, self._clock, group, consumer, subscriptions)
 
 
-class _Reader:
-    """One consumer of one group."""
+@dataclass
+class RedisRefill:
+    """The turn of one replica, held by a key that runs out when the replica dies."""
 
-    def __init__(
-        self,
-        redis: Redis,
-        clock: Clock,
-        group: str,
-        consumer: str,
-        subscriptions: Sequence[Subscription],
-    ) -> None:
-        self._redis = redis
-        self._clock = clock
-        self._group = group
-        self._consumer = consumer
-        self._subscriptions = subscriptions
-        self._streams = sorted({PREFIX + wanted.stream for wanted in subscriptions})
+    redis: Redis
+    clock: Clock
+    stream: str
+    token: str
 
-    async def read_loop(self) -> None:
-        ready = False
-        while True:
-            try:
-                if not ready:
-                    await self._make_groups()
-                    ready = True
-                answer = await self._redis.xreadgroup(
-                    self._group,
-                    self._consumer,
-                    dict.fromkeys(self._streams, ">"),
-                    count=BATCH,
-                    block=BLOCK_MS,
-                )
-                for stream, messages in _pairs(answer):
-                    await self._handle_all(stream, messages)
-            except (RedisError, OSError) as error:
-                # NOGROUP: Redis came back empty.
-                log.info("bus: %s", error)
-                ready = False
-                await self._clock.sleep(_RECONNECT_S)
+    async def publish(self, events: Sequence[event_pb2.Event]) -> None:
+        """Adds events that were lost, whole or not."""
+        keys = [PREFIX + self.stream, REFILLS + self.stream]
+        arguments = [
+            self.token,
+            REFILL_TURN_MS,
+            *(event.SerializeToString() for event in events),
+        ]
+        await self._run(_REFILL, keys, arguments)
 
-    async def claim_loop(self) -> None:
-        while True:
-            await self._clock.sleep(CLAIM_EVERY_S)
-            try:
-                for stream in self._streams:
-                    await self._claim(stream)
-            except (RedisError, OSError) as error:
-                log.debug("bus: could not claim: %s", error)
+    async def finish(self) -> None:
+        """Sets the marker of this run of the server."""
+        keys = [REFILLS + self.stream, MARKS + self.stream]
+        await self._run(_WHOLE, keys, [self.token, _milliseconds(self.clock)])
 
-    async def _make_groups(self) -> None:
-        for stream in self._streams:
-            try:
-                await self._redis.xgroup_create(stream, self._group, id="0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
-
-    async def _claim(self, stream: str) -> None:
-        pending = await self._redis.xpending_range(
-            stream, self._group, "-", "+", BATCH, idle=CLAIM_IDLE_MS
-        )
-        for entry in pending:
-            taken = await self._redis.xclaim(
-                stream, self._group, self._consumer, CLAIM_IDLE_MS, [entry["message_id"]]
-            )
-            if taken and entry["times_delivered"] >= MOST_DELIVERIES:
-                await self._bury(stream, taken[0])
-            elif taken:
-                await self._handle_all(stream, taken)
-
-    async def _bury(self, stream: str | bytes, message: tuple[bytes, dict[bytes, bytes]]) -> None:
-        message_id, fields = message
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            letter = {**fields, b"stream": stream, b"group": self._group}
-            pipeline.xadd(DEAD_LETTERS, letter, maxlen=LONGEST_STREAM, approximate=True)
-            pipeline.xack(stream, self._group, message_id)
-            await pipeline.execute()
-        log.error("an event was given up after %d deliveries: %s", MOST_DELIVERIES, message_id)
-
-    async def _handle_all(self, stream: str | bytes, messages: Sequence[Any]) -> None:
-        lanes: defaultdict[str, list[tuple[bytes, event_pb2.Event]]] = defaultdict(list)
-        for message_id, fields in messages:
-            event = event_pb2.Event.FromString((fields or {}).get(_FIELD, b""))
-            lanes[event.run_id or event.event_id].append((message_id, event))
-        # Events of one run keep their order; those of different runs share commits.
-        finished = await asyncio.gather(*(self._handle_lane(lane) for lane in lanes.values()))
-        if done := [message_id for lane in finished for message_id in lane]:
-            await self._redis.xack(stream, self._group, *done)
-
-    async def _handle_lane(self, lane: list[tuple[bytes, event_pb2.Event]]) -> list[bytes]:
-        """Hands out the events of one run; answers the messages that need not come again."""
-        ids = {event.event_id: message_id for message_id, event in lane}
-        for subscription in self._subscriptions:
-            wanted = [event for _, event in lane if subscription.wants(event)]
-            for together in [wanted] if subscription.handle_batch else [[e] for e in wanted]:
-                if together and not await self._handle(subscription, together):
-                    for event in together:
-                        ids.pop(event.event_id, None)
-        return list(ids.values())
-
-    async def _handle(self, subscription: Subscription, events: list[event_pb2.Event]) -> bool:
-        """False when the handler failed and the events are to come again."""
-        with context_of(events[0]), telemetry.reaction(events[0]):
-            try:
-                await subscription.hand_out(events)
-            except Exception:
-                log.exception("could not handle %s %s", events[0].type, events[0].event_id)
-                return False
-        return True
+    async def _run(self, script: str, keys: list[str], arguments: list[Any]) -> None:
+        try:
+            mine = await self.redis.register_script(script)(keys, arguments)
+        except (RedisError, OSError) as error:
+            raise BusUnavailable(str(error)) from error
+        if not mine:
+            raise BusUnavailable("the turn at filling the stream is over")
 
 
-def context_of(event: event_pb2.Event) -> Any:
-    """The context in which an event is reacted to: that of what caused it."""
-    return context.bind(
-        request_id=event.request_id,
-        organization_id=event.organization_id,
-        caller=event.source,
-        run_id=event.run_id,
-        workflow_run_id=event.workflow_run_id,
-        task_id=event.task_id,
-    )
+def _milliseconds(clock: Clock) -> int:
+    return int(clock.now().timestamp() * 1000)
 
 
-def _pairs(answer: Any) -> list[tuple[bytes, list[Any]]]:
-    """Streams with their messages, whichever protocol version answered."""
-    if not answer:
-        return []
-    if isinstance(answer, dict):
-        # RESP3 wraps each stream's messages in one more list.
-        return [(stream, lists[0] if lists else []) for stream, lists in answer.items()]
-    return [(stream, messages) for stream, messages in answer]
+def _text(message_id: bytes | str) -> str:
+    return message_id.decode() if isinstance(message_id, bytes) else message_id
+
+
+def _order(message_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = message_id.partition("-")
+    return int(milliseconds), int(sequence or 0)

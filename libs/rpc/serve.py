@@ -21,16 +21,15 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
-from redis.asyncio import Redis
 
 from libs import ids, telemetry
 from libs.clock import Clock
 from libs.db import open_database
-from libs.events.redis import RedisBus
-from libs.outbox import Relay
+from libs.events.redis import RedisBus, connect
 from libs.recovery import Step, StepFailed
 from libs.recovery.database import DatabaseWatch
 from libs.recovery.memory import MemoryWatch, resident_mib
+from libs.relay import Relay
 from libs.rpc import policy
 from libs.rpc.chain import ServerChain
 from libs.rpc.client import LARGEST_MESSAGE_BYTES
@@ -116,7 +115,7 @@ async def opened_mesh(tables: Any, settings: Settings) -> AsyncIterator[Mesh]:
     clock = Clock()
     url = settings.database_url or f"sqlite:///{settings.data.absolute()}/{settings.service}.db"
     database = await open_database(url, tables, clock, schema=settings.service)
-    redis = Redis.from_url(settings.redis_url, protocol=3, health_check_interval=0)
+    redis = connect(settings.redis_url)
     signals = Signals(redis, clock)
     signals.start()
     mesh = Mesh(

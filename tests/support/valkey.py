@@ -26,10 +26,11 @@ def valkey() -> Iterator[str]:
             process.wait()
 
 
-def start(path: Path, folder: str) -> subprocess.Popen[bytes]:
+def start(path: Path, folder: str, *options: str) -> subprocess.Popen[bytes]:
     """Starts a server on `path` and waits until it accepts connections."""
+    place = ("--port", "0", "--unixsocket", str(path), "--dir", folder, "--save", "")
     process = subprocess.Popen(
-        [binaries.valkey(), "--port", "0", "--unixsocket", path, "--dir", folder, "--save", ""],
+        [binaries.valkey(), *place, *options],
         stdout=subprocess.DEVNULL,
     )
     end = time.monotonic() + 10

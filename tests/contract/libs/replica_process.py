@@ -112,4 +112,5 @@ async def main(url: str, schema: str, owner: str, ttl_s: float, gate: Path) -> N
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4], float(sys.argv[4]), Path(sys.argv[5])))
+    _, place, schema_name, own_name, lease_s, gate_file = sys.argv
+    asyncio.run(main(place, schema_name, own_name, float(lease_s), Path(gate_file)))

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from libs import context, ids
+from libs import context, errors, ids
 from libs.clock import Clock
+from libs.events import letters, reader, streams
 from libs.events import redis as redis_bus
 from libs.events.bus import Bus, BusUnavailable, Subscription
 from libs.events.memory import MemoryBus
@@ -25,7 +26,7 @@ async def bus(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[B
     if request.param == "memory":
         yield MemoryBus()
         return
-    redis = Redis.from_url(redis_url, protocol=3)
+    redis = redis_bus.connect(redis_url)
     await redis.flushall()
     yield redis_bus.RedisBus(redis, Clock())
     await redis.aclose()
@@ -106,29 +107,145 @@ async def test_what_was_published_before_the_group_existed_is_seen(bus: Bus) -> 
 async def test_an_event_whose_handler_failed_comes_again(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_bus, "CLAIM_IDLE_MS", 50)
-    monkeypatch.setattr(redis_bus, "CLAIM_EVERY_S", 0.05)
+    monkeypatch.setattr(reader, "CLAIM_IDLE_MS", 50)
+    monkeypatch.setattr(reader, "CLAIM_EVERY_S", 0.05)
     group = Group(bus, "a", failures=2).start()
     await bus.publish("s", [event()])
     await eventually(lambda: len(group.seen) == 1)
     await group.stop()
 
 
-async def test_what_always_fails_goes_to_the_dead_letters(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_bus, "CLAIM_IDLE_MS", 20)
-    monkeypatch.setattr(redis_bus, "CLAIM_EVERY_S", 0.02)
-    redis = Redis.from_url(redis_url, protocol=3)
+@pytest.fixture
+async def hasty(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """An empty Redis, and readers that claim soon."""
+    monkeypatch.setattr(reader, "CLAIM_IDLE_MS", 60)
+    monkeypatch.setattr(reader, "CLAIM_EVERY_S", 0.02)
+    redis = redis_bus.connect(redis_url)
     await redis.flushall()
-    bus = redis_bus.RedisBus(redis, Clock())
+    yield redis
+    await redis.aclose()
+
+
+async def test_what_always_fails_is_buried_and_replayed_to_its_group_only(hasty: Any) -> None:
+    bus = redis_bus.RedisBus(hasty, Clock())
+    failing, other = Group(bus, "a", failures=5).start(), Group(bus, "b").start()
+    sent = event(run_id="run_1")
+    await bus.publish("s", [sent])
+    await eventually(lambda: _length(hasty, streams.DEAD_LETTERS))
+    assert (await hasty.xpending(streams.PREFIX + "s", "a"))["pending"] == 0
+    [letter] = [letter async for letter in letters.listed(hasty)]
+    assert (letter.group, letter.reason, letter.event) == ("a", "RuntimeError", sent)
+    assert failing.seen == []
+    await letters.replay(hasty, letter.letter_id)
+    await eventually(lambda: failing.seen)
+    assert failing.seen == other.seen == [sent]
+    with pytest.raises(errors.NotFound):
+        await letters.replay(hasty, letter.letter_id)
+    with pytest.raises(errors.Invalid):
+        await letters.replay(hasty, "- +")
+    await failing.stop()
+    await other.stop()
+
+
+async def test_what_fails_again_after_a_replay_is_buried_again(hasty: Any) -> None:
+    bus = redis_bus.RedisBus(hasty, Clock())
     group = Group(bus, "a", failures=1000).start()
     await bus.publish("s", [event()])
-    await eventually(lambda: _length(redis, redis_bus.DEAD_LETTERS))
-    pending = await redis.xpending(redis_bus.PREFIX + "s", "a")
-    assert pending["pending"] == 0
+    await eventually(lambda: _length(hasty, streams.DEAD_LETTERS))
+    [first] = [letter async for letter in letters.listed(hasty)]
+    await letters.replay(hasty, first.letter_id)
+    assert not await _length(hasty, streams.DEAD_LETTERS)
+    await eventually(lambda: _length(hasty, streams.DEAD_LETTERS))
+    [second] = [letter async for letter in letters.listed(hasty, limit=10)]
+    assert (second.event, second.group) == (first.event, "a")
     await group.stop()
-    await redis.aclose()
+
+
+async def test_rubbish_does_not_end_a_consumer(hasty: Any) -> None:
+    bus = redis_bus.RedisBus(hasty, Clock())
+    group = Group(bus, "a").start()
+    for fields in ({b"event": b"\xff\xff\xff"}, {b"other": b"1"}, {b"event": b""}):
+        await hasty.xadd(streams.PREFIX + "s", fields)
+    await bus.publish("s", [event()])
+    await eventually(lambda: group.seen)
+    found = [letter async for letter in letters.listed(hasty)]
+    assert [letter.event for letter in found] == [None, None]
+    with pytest.raises(errors.FailedPrecondition):
+        await letters.replay(hasty, found[0].letter_id)
+    await group.stop()
+
+
+async def test_an_outage_of_what_a_handler_needs_buries_nothing(
+    hasty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(reader, "_AGAIN_S", 0.01)
+    bus = redis_bus.RedisBus(hasty, Clock())
+    away = True
+
+    class Needy(Group):
+        async def handle(self, given: event_pb2.Event) -> None:
+            if away:
+                self.organizations.append("tried")
+                raise errors.Unavailable("the database does not answer")
+            await super().handle(given)
+
+    group = Needy(bus, "a").start()
+    await bus.publish("s", [event()])
+    await eventually(lambda: len(group.organizations) > 60)
+    away = False
+    await eventually(lambda: group.seen)
+    assert not await _length(hasty, streams.DEAD_LETTERS)
+    await group.stop()
+
+
+async def test_a_slow_handler_keeps_its_event(hasty: Any) -> None:
+    bus = redis_bus.RedisBus(hasty, Clock())
+    finish = asyncio.Event()
+    begun = 0
+
+    class Slow(Group):
+        async def handle(self, given: event_pb2.Event) -> None:
+            nonlocal begun
+            begun += 1
+            await finish.wait()
+            await super().handle(given)
+
+    group = Slow(bus, "a").start("one").start("two")
+    await bus.publish("s", [event()])
+    await asyncio.sleep(0.6)  # ten times as long as it takes to be taken for dead
+    assert begun == 1
+    finish.set()
+    await eventually(lambda: group.seen)
+    await group.stop()
+
+
+async def test_what_a_dead_consumer_held_is_taken_over(hasty: Any) -> None:
+    bus = redis_bus.RedisBus(hasty, Clock())
+    sent = [event(run_id=f"r{number}") for number in range(50)]
+    await bus.publish("s", sent)
+    await hasty.xgroup_create(streams.PREFIX + "s", "a", id="0")
+    await hasty.xreadgroup("a", "dead", {streams.PREFIX + "s": ">"}, count=50)
+    group = Group(bus, "a").start()
+    await eventually(lambda: len(group.seen) == 50)
+    await group.stop()
+
+
+async def test_a_long_stream_is_cut_to_what_is_still_to_be_read(
+    hasty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_bus, "LONG_STREAM", 100)
+    bus = redis_bus.RedisBus(hasty, Clock())
+    name = streams.PREFIX + "s"
+    await bus.publish("s", [event() for _ in range(1000)])
+    await hasty.xgroup_create(name, "slow", id="0")
+    await hasty.xreadgroup("slow", "x", {name: ">"}, count=300)
+    await bus.tidy("s")
+    assert await _length(hasty, name) == 1000  # the first is not acknowledged
+    read = [message_id for message_id, _ in await hasty.xrange(name, count=300)]
+    await hasty.xack(name, "slow", *read)
+    await bus.tidy("s")
+    assert 700 <= await _length(hasty, name) <= 800
 
 
 async def _length(redis: Redis, stream: str) -> int:
@@ -138,7 +255,7 @@ async def _length(redis: Redis, stream: str) -> int:
 async def test_a_bus_that_comes_back_empty_is_used_again(tmp_path: Path) -> None:
     path = tmp_path / "v.sock"
     server = valkey.start(path, str(tmp_path))
-    redis = Redis.from_url(f"unix://{path}", protocol=3)
+    redis = redis_bus.connect(f"unix://{path}")
     bus = redis_bus.RedisBus(redis, Clock())
     group = Group(bus, "a").start()
     await bus.publish("s", [event()])

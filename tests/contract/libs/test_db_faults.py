@@ -6,11 +6,13 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from libs import db, errors
 from libs.clock import Clock
@@ -32,7 +34,7 @@ def server() -> Iterator[Server]:
         yield made
 
 
-def add(text: str) -> object:
+def add(text: str) -> Callable[[db.Tx], Any]:
     def unit(tx: db.Tx) -> str:
         tx.execute(sa.insert(notes).values(text=text))
         return text
@@ -62,9 +64,9 @@ async def test_units_share_commits_in_the_order_they_were_handed_in(
     acknowledged: list[str] = []
 
     async def write(text: str) -> None:
-        acknowledged.append(await database.write(add(text)))  # type: ignore[arg-type]
+        acknowledged.append(await database.write(add(text)))
 
-    await database.write(add("first"))  # type: ignore[arg-type]
+    await database.write(add("first"))
     before = database.counters.commits
     wanted = [f"t{number:03}" for number in range(300)]
     await asyncio.gather(*(write(text) for text in wanted))
@@ -74,13 +76,13 @@ async def test_units_share_commits_in_the_order_they_were_handed_in(
     assert database.counters.commits - before <= 10
     await database.close()
     with pytest.raises(errors.Unavailable):
-        await database.write(add("too late"))  # type: ignore[arg-type]
+        await database.write(add("too late"))
 
 
 async def test_what_was_handed_in_is_finished_when_it_closes(url: str, tmp_path: Path) -> None:
     schema = schema_of(tmp_path)
     database = await db.open_database(url, METADATA, Clock(), schema)
-    writing = [asyncio.create_task(database.write(add(f"w{i}"))) for i in range(20)]  # type: ignore[arg-type]
+    writing = [asyncio.create_task(database.write(add(f"w{i}"))) for i in range(20)]
     await asyncio.sleep(0)
     await database.close()
     assert len(await asyncio.gather(*writing)) == 20
@@ -93,11 +95,11 @@ async def test_wrong_data_is_the_units_own_error(url: str, tmp_path: Path) -> No
         tx.execute(sa.text("SELECT * FROM nowhere"))
 
     outcomes = await asyncio.gather(
-        *(database.write(unit) for unit in (add("a"), wrong, add("b"))),  # type: ignore[arg-type]
+        *(database.write(unit) for unit in (add("a"), wrong, add("b"))),
         return_exceptions=True,
     )
     assert outcomes[::2] == ["a", "b"]
-    assert isinstance(outcomes[1], sa.exc.DBAPIError | errors.Unavailable)
+    assert isinstance(outcomes[1], exc.DBAPIError | errors.Unavailable)
     await database.close()
 
 
@@ -106,7 +108,7 @@ async def test_a_full_disk_fails_all_that_it_rolled_back(tmp_path: Path) -> None
     await database.write(lambda tx: tx.execute(sa.text("PRAGMA max_page_count=40")) and None)
     units = [add(f"{number}" + "x" * 20_000) for number in range(20)]
     outcomes = await asyncio.gather(
-        *(database.write(unit) for unit in units),  # type: ignore[arg-type]
+        *(database.write(unit) for unit in units),
         return_exceptions=True,
     )
     told = [outcome for outcome in outcomes if isinstance(outcome, str)]
@@ -128,7 +130,7 @@ async def test_a_server_that_crashes_and_comes_back(server: Server, tmp_path: Pa
         while not stop.is_set():
             number += 1
             try:
-                told.append(await database.write(add(f"{name}-{number}")))  # type: ignore[arg-type]
+                told.append(await database.write(add(f"{name}-{number}")))
             except errors.Unavailable as error:
                 refused.append(error)
                 await asyncio.sleep(0.05)
@@ -151,13 +153,13 @@ async def test_a_server_that_crashes_and_comes_back(server: Server, tmp_path: Pa
 
 async def test_an_idle_process_does_not_notice_a_restart(server: Server, tmp_path: Path) -> None:
     database = await db.open_database(server.url, METADATA, Clock(), schema_of(tmp_path))
-    await database.write(add("before"))  # type: ignore[arg-type]
+    await database.write(add("before"))
     await asyncio.gather(*(database.read(texts) for _ in range(4)))
     await asyncio.to_thread(server.stop_immediately)
     await asyncio.to_thread(server.start)
     for _ in range(6):
         await database.read(texts)
-    await database.write(add("after"))  # type: ignore[arg-type]
+    await database.write(add("after"))
     assert await database.read(texts) == ["before", "after"]
     await database.close()
 
@@ -201,7 +203,7 @@ async def test_a_replica_stopped_inside_a_transaction_does_not_hold_the_others(
         assert (await asyncio.to_thread(zombie.stdout.readline)).strip() == "inside"
         zombie.send_signal(signal.SIGSTOP)
         async with asyncio.timeout(3.5):
-            await database.write(add("other"))  # type: ignore[arg-type]
+            await database.write(add("other"))
         zombie.send_signal(signal.SIGCONT)
         assert (await asyncio.to_thread(zombie.stdout.readline)).strip() == "Unavailable"
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -269,7 +270,8 @@ async def test_work_is_given_up_when_the_lease_cannot_be_renewed(
     replica = Replica(database, signals, "one")
     await add(database, signals, "j")
     await eventually(lambda: replica.started)
-    replica.worker._database = _Dead()
+    dead: Any = _Dead()
+    replica.worker._database = dead
     await eventually(lambda: not replica.worker.holds("j"), within=2)
     assert await done(database) == {"j": 0}
     replica.task.cancel()
