@@ -126,18 +126,18 @@ def _guards(upstreams: dict[str, Any]) -> Table:
 
 
 def _recoveries(recovered: list[dict[str, Any]]) -> Table:
-    table = _table("when", "service", "failure", "of", "state", "took", "last step")
+    table = _table("when", "service", "failure", "of", "state", "took", "because")
     for one in recovered:
         last = one["steps"][-1] if one["steps"] else {"name": "", "message": ""}
         colour = {"recovered": "green", "failed": "red"}.get(one["state"], "yellow")
         table.add_row(
-            one["started_at"][:19],
+            one["started_at"][11:19],
             f"{one['service']}-{one['replica']}",
             one["failure"],
             escape(one["subject"]),
             f"[{colour}]{one['state']}[/]",
             f"{one['duration_ms']} ms",
-            escape(f"{last['name']}: {last['message']}"),
+            "" if one["state"] == "recovered" else escape(f"{last['name']}: {last['message']}"),
         )
     return table
 

@@ -25,7 +25,7 @@ class BrowserSettings(Settings):
     cdp_public_host: str = Field("", description="name drivers reach it by; empty: cdp_host")
     browser_sweep_s: float = Field(1.0, description="how often each replica looks at its sessions")
     browser_silence_s: float = Field(
-        3.5, description="a replica silent for longer is taken for dead, its sessions taken over"
+        3.0, description="a replica silent for longer is taken for dead, its sessions taken over"
     )
     browser_recoveries: int = Field(
         5, ge=0, description="how often a session gets another browser when its own has died"

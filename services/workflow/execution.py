@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
-from pydantic import ValidationError
 
 from libs.clock import Clock
 
 from . import templates
-from .blocks.contract import RENDERED, BlockContext, BlockFailed, Outcome, Planning
+from .blocks.contract import BlockContext, BlockFailed, Outcome, Planning
 from .document import Definition, Step
 from .domain import (
     MAX_OUTPUT_BYTES,
@@ -30,8 +29,8 @@ from .domain import (
     step_key,
 )
 from .journal import Journal
+from .rendering import misread, rendered_params
 from .tasks import Tasks
-from .wording import said
 
 # A pause longer than this is a timer on disk; a shorter one holds the lease.
 LONGEST_HELD_PAUSE_S = 5.0
@@ -155,7 +154,7 @@ class Execution:
             wanted = step.written.when is None or templates.holds(step.written.when, level.values)
         except templates.TemplateError as error:
             self._journal.begin(block_run)
-            return self._fail(step, block_run, _misread(f"when: {error}"))
+            return self._fail(step, block_run, misread(f"when: {error}"))
         if not wanted:
             self._journal.skip(block_run)
             if self._journal.is_full:
@@ -200,7 +199,7 @@ class Execution:
     ) -> BlockRun:
         """One attempt at a block, from its beginning to its recorded end."""
         try:
-            params = _params(step, level.values)
+            params = rendered_params(step, level.values)
             if not resumed:
                 block_run.plan = self._plan(step, params, level.values)
                 self._journal.begin(block_run)
@@ -227,7 +226,7 @@ class Execution:
             try:
                 return templates.holds(condition, values)
             except templates.TemplateError as error:
-                raise _misread(f"condition: {error}") from None
+                raise misread(f"condition: {error}") from None
 
         return step.block.plan(params, Planning(self._tools.clock.now(), holds))
 
@@ -376,30 +375,6 @@ class Execution:
 
 def _new(step: Step, path: str, attempt: int) -> BlockRun:
     return BlockRun(path, attempt, step.block.kind, step.label, BlockState.RUNNING)
-
-
-def _misread(why: str) -> BlockFailed:
-    return BlockFailed("TEMPLATE_FAILED", why, category="configuration")
-
-
-def _params(step: Step, values: dict[str, Any]) -> Any:
-    """The parameters with their templates replaced, checked once more."""
-    block = step.block
-    try:
-        rendered = {
-            key: value
-            if key in block.unrendered
-            else templates.render_deep(value, values, f"params.{key}")
-            for key, value in step.written.params.items()
-        }
-        return block.Params.model_validate(rendered, context=RENDERED)
-    except templates.TemplateError as error:
-        raise _misread(str(error)) from None
-    except ValidationError as error:
-        wrong = [f"params.{place}: {why}" for place, why in said(error, block.Params)]
-        raise BlockFailed(
-            "INVALID_PARAMS", "; ".join(wrong[:5]), category="configuration"
-        ) from None
 
 
 def _fitting(outputs: dict[str, Any]) -> dict[str, Any]:
