@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from libs import context, errors, telemetry
 from libs.clock import Clock
@@ -18,8 +19,8 @@ from libs.worker import Worker
 
 from .definitions import Definitions
 from .domain import BlockRun, Failure, RunState, WorkflowRun
-from .execution import Canceled, Execution, Failed, Paused, Resting, Tools
-from .journal import Journal
+from .execution import Canceled, Execution, Failed, Resting, Tools
+from .journal import Journal, Paused
 from .store import blocks, runs, schema
 from .takeover import Takeover
 
@@ -51,7 +52,6 @@ class Engine:
         self._tools = tools
         self._takeover = Takeover(database, recoveries)
         self._cancels: dict[str, asyncio.Event] = {}
-        self._pauses: dict[str, asyncio.Event] = {}
         self._worker = Worker(
             "workflow-engine",
             database=database,
@@ -92,14 +92,10 @@ class Engine:
             cancel = self._cancels.setdefault(run.workflow_run_id, asyncio.Event())
             if run.cancel_reason is not None:
                 cancel.set()
-            pause = self._pauses.setdefault(run.workflow_run_id, asyncio.Event())
-            if run.pause_requested:
-                pause.set()
             try:
                 await self._carry_out(work, run, cancel)
             finally:
                 self._cancels.pop(run.workflow_run_id, None)
-                self._pauses.pop(run.workflow_run_id, None)
 
     async def _carry_out(self, work: Work, run: WorkflowRun, cancel: asyncio.Event) -> None:
         if work.taken_from:
@@ -141,8 +137,7 @@ class Engine:
         if definition is None:
             why = "the version this run is pinned to is gone"
             raise Failed(Failure("DEFINITION_INVALID", why, category="system"))
-        pause = self._pauses[run.workflow_run_id]
-        return Execution(run, definition, recorded, journal, self._tools, cancel, pause)
+        return Execution(run, definition, recorded, journal, self._tools, cancel)
 
     async def _reason(self, run: WorkflowRun) -> str:
         key = run.workflow_run_id
@@ -150,7 +145,7 @@ class Engine:
         return reasons.get(key, "")
 
     async def _watch_cancels(self) -> None:
-        """Tell running executions to stop or to rest: on a hint, and by looking every second."""
+        """Tell running executions that they are to stop: on a hint, and by looking every second."""
         async with self._signals.subscribe(CANCEL) as hints:
             while True:
                 await hints.wait(LOOK_EVERY_S)
@@ -163,12 +158,9 @@ class Engine:
         active = [key for key, event in self._cancels.items() if not event.is_set()]
         if not active:
             return
-        canceled, pausing = await self._database.read(
-            lambda tx: (runs.cancel_reasons(tx, active), runs.pauses(tx, active))
+        found: dict[str, Any] = await self._database.read(
+            lambda tx: runs.cancel_reasons(tx, active)
         )
-        for key in canceled:
+        for key in found:
             if key in self._cancels:
                 self._cancels[key].set()
-        for key in pausing:
-            if key in self._pauses:
-                self._pauses[key].set()

@@ -52,10 +52,6 @@ class Canceled(Exception):
     """Somebody asked the workflow run to stop."""
 
 
-class Paused(Exception):
-    """The workflow run rests at a block boundary until it is resumed."""
-
-
 class Resting(Exception):
     """There is nothing to do before a moment."""
 
@@ -97,7 +93,6 @@ class Execution:
         journal: Journal,
         tools: Tools,
         cancel: asyncio.Event,
-        pause: asyncio.Event,
     ) -> None:
         self._run = run
         self._definition = definition
@@ -107,7 +102,6 @@ class Execution:
         self._journal = journal
         self._tools = tools
         self._cancel = cancel
-        self._pause = pause
 
     async def carry_out(self) -> dict[str, Any]:
         """Run all blocks and answer the output; Failed, Canceled, Paused, Resting, Aborted."""
@@ -148,7 +142,8 @@ class Execution:
         """The first attempt, or one that another replica began and did not end."""
         if last is not None:
             return await self._resume(step, last, level)
-        await self._boundary()
+        if self._cancel.is_set():
+            raise Canceled
         block_run = _new(step, path, 1)
         try:
             wanted = step.written.when is None or templates.holds(step.written.when, level.values)
@@ -161,15 +156,6 @@ class Execution:
                 await self._journal.commit()
             return block_run
         return await self._attempt(step, block_run, level)
-
-    async def _boundary(self) -> None:
-        """No block runs that could be interrupted: the place to stop, or to rest."""
-        if self._cancel.is_set():
-            raise Canceled
-        if self._pause.is_set():
-            if await self._journal.pause():
-                raise Paused
-            self._pause.clear()
 
     async def _resume(self, step: Step, last: BlockRun, level: Level) -> BlockRun:
         policy = "safe" if step.block.resumes_itself else step.written.resume
@@ -186,7 +172,6 @@ class Execution:
     async def _again(self, step: Step, failed: BlockRun, level: Level) -> BlockRun:
         """The attempt after one that failed, when the pause between them is over."""
         assert failed.ended_at is not None
-        await self._boundary()
         await self._journal.commit()
         # After a death the session has another browser by now: there is nothing to wait for.
         pause_s = 0.0 if failed.lost_its_browser else backoff_s(failed.attempt)
@@ -238,7 +223,7 @@ class Execution:
         context = self._context(step, block_run, level, until)
         if step.block.is_container:
             return await step.block.run(params, context)
-        await self._journal.commit()
+        await self._journal.commit_begun()
         grace_s = TASK_GRACE_S if step.block.needs_browser else 0.0
         try:
             return await self._unless_canceled(

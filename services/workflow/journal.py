@@ -30,6 +30,14 @@ from .store import blocks, runs, schema
 LARGEST_BATCH = 200
 
 
+class Paused(Exception):
+    """The workflow run rests at a block boundary until it is resumed."""
+
+
+class _PauseWanted(Exception):
+    """Rolls back the unit that was about to begin a block."""
+
+
 class Journal:
     """The record of one workflow run, kept under its lease."""
 
@@ -42,6 +50,8 @@ class Journal:
         self._run = run
         self._sequence = sequence
         self._pending: list[Callable[[Tx], None]] = []
+        # Where in it the beginning of a block stands that has not been committed.
+        self._begun_at: int | None = None
 
     @property
     def is_full(self) -> bool:
@@ -52,6 +62,7 @@ class Journal:
         """A block begins."""
         block.started_at = self._clock.now()
         sequence = self._next()
+        self._begun_at = len(self._pending)
         # A block that ends before the next commit is written once, as it then is.
         self._pending.append(lambda tx: blocks.begin_block(tx, self._run, sequence, block))
         self._publish("block.started", _identity(block), block)
@@ -59,6 +70,7 @@ class Journal:
     def end(self, block: BlockRun) -> None:
         """A block has ended."""
         block.ended_at = self._clock.now()
+        self._begun_at = None
         self._pending.append(lambda tx: blocks.update_block(tx, self._run, block))
         self._publish("block.finished", _ending(block), block)
 
@@ -75,6 +87,26 @@ class Journal:
         if self._pending:
             await self._write(lambda _tx: None)
 
+    async def commit_begun(self) -> None:
+        """Write down what is gathered, with the beginning of a block, before it takes effect.
+
+        This is the block boundary: when the run is to pause by then, the block has not begun and
+        Paused is raised. The commit itself looks, so a pause that was accepted before it counts.
+        """
+        pending, begun_at = self._pending, self._begun_at
+        try:
+            await self._write(self._unless_pausing if begun_at is not None else lambda _tx: None)
+        except _PauseWanted:
+            self._pending, self._sequence = pending[:begun_at], self._sequence - 1
+            if await self._pause():
+                raise Paused from None
+            self._pending, self._sequence = pending[begun_at:], self._sequence + 1
+            await self.commit()
+
+    def _unless_pausing(self, tx: Tx) -> None:
+        if runs.is_to_pause(tx, self._run):
+            raise _PauseWanted
+
     async def finish(
         self, state: RunState, output: dict[str, Any] | None, failure: Failure | None
     ) -> None:
@@ -87,8 +119,8 @@ class Journal:
         await self._write(end)
         self._work.released = True
 
-    async def pause(self) -> bool:
-        """Come to rest at a block boundary; False when the pause was taken back meanwhile."""
+    async def _pause(self) -> bool:
+        """Come to rest, giving the lease back; False when the pause was taken back meanwhile."""
 
         def unit(tx: Tx) -> None:
             self._work.released = runs.pause_run(tx, self._run)
@@ -113,7 +145,7 @@ class Journal:
         )
 
     async def _write(self, last: Callable[[Tx], None]) -> None:
-        pending, self._pending = self._pending, []
+        pending, self._pending, self._begun_at = self._pending, [], None
 
         def unit(tx: Tx) -> None:
             work = self._work

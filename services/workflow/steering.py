@@ -1,7 +1,8 @@
 """What may be asked of a workflow run that goes on: cancel, pause, resume. Each a unit of work.
 
-What is asked is written on the row; the engine that holds the run looks at it when it is hinted
-to, and every second. Asking twice is the same as asking once.
+What is asked is written on the row. The engine that holds the run looks for a cancel when it is
+hinted to, and every second; for a pause in each commit that begins a block. Asking twice is the
+same as asking once.
 """
 
 from __future__ import annotations

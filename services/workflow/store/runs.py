@@ -200,12 +200,12 @@ def is_due(tx: Tx) -> sa.ColumnElement[bool]:
     return sa.and_(workflow_runs.c.state == RunState.RUNNING, awake)
 
 
-def pauses(tx: Tx, keys: Iterable[str]) -> set[str]:
-    """Those of some workflow runs that are to pause at their next block boundary."""
-    query = sa.select(workflow_runs.c.workflow_run_id).where(
-        workflow_runs.c.workflow_run_id.in_(list(keys)), workflow_runs.c.pause_requested.is_(True)
+def is_to_pause(tx: Tx, run: WorkflowRun) -> bool:
+    """Whether a workflow run is to rest before its next block begins."""
+    query = sa.select(workflow_runs.c.pause_requested).where(
+        *_is(run.organization_id, run.workflow_run_id)
     )
-    return {row.workflow_run_id for row in tx.execute(query)}
+    return bool(tx.execute(query).scalar())
 
 
 def cancel_reasons(tx: Tx, keys: Iterable[str]) -> dict[str, str]:
