@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="name where the time goes (py-spy)")
     parser.add_argument("--no-traces", action="store_true", help="without spans, as a comparison")
     asked = parser.parse_args()
+    stage.end_cleanly()
     with tempfile.TemporaryDirectory(prefix="podium-bench-") as scratch:
         asyncio.run(_measure(asked, Path(scratch)))
 

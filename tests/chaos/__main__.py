@@ -8,7 +8,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from tests.chaos import campaign, sweep
+from tests.chaos import campaign, stage, sweep
 from tests.chaos.campaign import Plan
 
 
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--no-pages", action="store_true", help="no browser kind in the load")
     parser.add_argument("--home", type=Path, help="keep the mesh's home here")
     asked = parser.parse_args()
+    stage.end_cleanly()
     seed = secrets.randbelow(1_000_000) if asked.seed is None else asked.seed
     plan = Plan(seed, asked.seconds, asked.store, pages=not asked.no_pages)
     if asked.sweep:
