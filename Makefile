@@ -12,6 +12,7 @@ REPLICAS  ?=
 DETACH    ?=
 DATA      ?= {}
 TESTS     ?= tests
+LONG      ?=
 STORE     ?= sqlite
 SECONDS   ?= 60
 RUNS      ?= 300
@@ -58,8 +59,8 @@ totp: setup ## print the current one-time code of a seed, for development (SEED=
 	@SEED='$(SEED)' $(PY) -m deploy.dev_code
 
 .PHONY: test
-test: setup ## run every test (TESTS=tests/unit for some)
-	@$(PY) -m pytest --durations=15 $(TESTS)
+test: setup ## run the tests (TESTS=tests/unit for some, LONG=1 for the long ones too)
+	@$(PY) -m pytest --durations=15 $(if $(LONG),,-m "not long") $(TESTS)
 
 .PHONY: chaos
 chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 STORE=sqlite|postgres SWEEP=1)

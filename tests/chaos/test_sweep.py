@@ -13,6 +13,7 @@ SOME = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.chaos
 @pytest.mark.timeout(240)
 async def test_a_crash_at_a_commit_loses_nothing(tmp_path):

@@ -35,6 +35,8 @@ seen = sa.Table(
     sa.Column("label", sa.Integer),
 )
 
+pytestmark = pytest.mark.long
+
 
 class Server:
     """A Valkey that is killed, stopped and started."""

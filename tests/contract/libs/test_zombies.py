@@ -21,6 +21,8 @@ from tests.support.postgres import postgres
 
 TTL_S = 4.0
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from libs import context, errors, ids
+from libs.events.streams import PREFIX
 from podium.totp.v1 import totp_pb2 as pb
 from podium.totp.v1 import totp_pb2_grpc
 from tests.support.eventually import eventually
@@ -172,7 +173,7 @@ async def test_no_canary_is_found_in_anything_written(
         assert CANARY_SEED not in caught.value.message
     async with Redis.from_url(redis_url) as redis:
         await eventually(lambda: _published(redis, 4))
-        events = repr(await redis.xrange(await _stream(redis)))
+        events = repr(await redis.xrange(PREFIX + "totp"))
     written = caplog.text.encode() + events.encode()
     written += b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     for canary in (CANARY_SEED, CANARY_PASSWORD, *codes[:1]):
@@ -182,15 +183,8 @@ async def test_no_canary_is_found_in_anything_written(
     assert b"totp.required" in written
 
 
-async def _stream(redis: Redis) -> bytes:
-    names = [
-        name async for name in redis.scan_iter("*totp*") if await redis.type(name) == b"stream"
-    ]
-    return names[0] if names else b"none"
-
-
 async def _published(redis: Redis, count: int) -> bool:
-    return await redis.xlen(await _stream(redis)) >= count
+    return await redis.xlen(PREFIX + "totp") >= count
 
 
 def _file(service: Running) -> Path:
