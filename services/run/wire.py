@@ -117,6 +117,9 @@ def _step(step: Step) -> run_pb2.SagaStep:
 
 def states(wanted: Any) -> list[RunState]:
     """The states of a filter."""
+    known = run_pb2.RunState.values()
+    if strange := [number for number in wanted if number not in known]:
+        raise errors.Invalid("states", f"{strange[0]} is not the number of a state")
     names = [run_pb2.RunState.Name(number) for number in wanted]
     if "RUN_STATE_UNSPECIFIED" in names:
         raise errors.Invalid("states", "RUN_STATE_UNSPECIFIED is not a state to look for")

@@ -295,3 +295,7 @@ async def test_lists_are_paged_newest_first(stub: Any) -> None:
         await stub.ListRuns(run_pb2.ListRunsRequest(page_token="!!!"))
     with pytest.raises(errors.Invalid):
         await stub.ListRuns(run_pb2.ListRunsRequest(page_size=-1))
+    for number in (0, 99):
+        with pytest.raises(errors.Invalid) as invalid:
+            await stub.ListRuns(run_pb2.ListRunsRequest(states=[number]))  # type: ignore[list-item]
+        assert invalid.value.violations[0][0] == "states"
