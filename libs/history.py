@@ -36,6 +36,14 @@ history = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
 )
 
+_SINCE = (
+    sa.select(history)
+    .where(history.c.stream_id == sa.bindparam("stream_id"))
+    .where(history.c.sequence > sa.bindparam("after"))
+    .order_by(history.c.sequence)
+    .limit(sa.bindparam("limit"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -66,50 +74,52 @@ def append(
 ) -> int:
     """Adds an event and answers its sequence; followers are woken after the commit.
 
-    Taking the head in an UPDATE makes two writers of one stream take turns.
+    Units are carried out one at a time, so the head that is read is still the head when it is set;
+    two that were not would meet at the key of the history.
     """
     occurred_at = occurred_at or tx.now
-    taken = tx.execute(
-        sa.update(heads)
-        .where(heads.c.stream_id == stream_id)
-        .values(sequence=heads.c.sequence + 1)
-        .returning(heads.c.sequence, heads.c.hash)
-    ).first()
-    if taken is None:
-        tx.execute(sa.insert(heads).values(stream_id=stream_id, sequence=1, hash=""))
-    sequence, previous = (taken.sequence, taken.hash) if taken is not None else (1, "")
+    sequence, previous = _head(tx, stream_id)
+    sequence += 1
     digest = chained(previous, stream_id, sequence, type_, source, occurred_at, data)
-    tx.execute(
-        sa.insert(history).values(
-            stream_id=stream_id,
-            sequence=sequence,
-            organization_id=context.current().organization_id,
-            type=type_,
-            source=source,
-            occurred_at=occurred_at,
-            request_id=context.current().request_id,
-            data=data,
-            hash=digest,
-        )
+    tx.insert(
+        history,
+        {
+            "stream_id": stream_id,
+            "sequence": sequence,
+            "organization_id": context.current().organization_id,
+            "type": type_,
+            "source": source,
+            "occurred_at": occurred_at,
+            "request_id": context.current().request_id,
+            "data": data,
+            "hash": digest,
+        },
     )
-    tx.execute(sa.update(heads).where(heads.c.stream_id == stream_id).values(hash=digest))
+    tx.update(heads, {"stream_id": stream_id}, sequence=sequence, hash=digest)
+    tx.known[heads, stream_id] = (sequence, digest)
     tx.notify(topic(stream_id))
     return sequence
 
 
+def _head(tx: db.Tx, stream_id: str) -> tuple[int, str]:
+    """The last sequence of a stream and its hash; read once in a unit."""
+    if (known := tx.known.get((heads, stream_id))) is not None:
+        return known
+    head = tx.first(heads, stream_id=stream_id)
+    if head is None:
+        tx.insert(heads, {"stream_id": stream_id, "sequence": 0, "hash": ""})
+        return 0, ""
+    return head.sequence, head.hash
+
+
 def since(tx: db.Tx, stream_id: str, after: int, limit: int = 500) -> list[Entry]:
     """The events just after sequence `after`, in order."""
-    query = (
-        sa.select(history)
-        .where(history.c.stream_id == stream_id, history.c.sequence > after)
-        .order_by(history.c.sequence)
-        .limit(limit)
-    )
+    asked = {"stream_id": stream_id, "after": after, "limit": limit}
     return [
         Entry(
             row.stream_id, row.sequence, row.type, row.source, row.occurred_at, row.data, row.hash
         )
-        for row in tx.execute(query)
+        for row in tx.execute(_SINCE, asked)
     ]
 
 

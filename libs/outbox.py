@@ -32,6 +32,12 @@ tails = sa.Table(
 RETENTION = timedelta(hours=24)
 # A row this old that is still unmarked has lost its relay.
 ORPHAN_AGE = timedelta(seconds=2)
+_UNPUBLISHED = (
+    sa.select(outbox.c.event)
+    .where(outbox.c.published_at.is_(None), outbox.c.created_at < sa.bindparam("before"))
+    .order_by(outbox.c.created_at, outbox.c.event_id)
+    .limit(sa.bindparam("limit"))
+)
 # Rows that are removed in one commit; more would hold up the units behind it.
 _MOST_REMOVED = 2_000
 
@@ -63,30 +69,31 @@ def add(
     if event.run_id:
         event.previous_event_id = _follow(tx, event)
     row = {"event_id": event.event_id, "event": event.SerializeToString(), "created_at": tx.now}
-    tx.execute(sa.insert(outbox).values(**row))
+    tx.insert(outbox, row)
     tx.outgoing.append(event)
     return event.event_id
 
 
 def _follow(tx: db.Tx, event: event_pb2.Event) -> str:
     """Makes an event the newest about its run, and answers the one before it."""
-    mine = tails.c.run_id == event.run_id
-    before = tx.execute(sa.select(tails.c.event_id).where(mine).with_for_update()).scalar()
+    key = (tails, event.run_id)
+    before = tx.known.get(key)
+    if before is None and (tail := tx.first(tails, run_id=event.run_id)) is not None:
+        before = tail.event_id
     values = {"event_id": event.event_id, "at": tx.now}
     if before is None:
-        tx.execute(sa.insert(tails).values(run_id=event.run_id, **values))
-        return ""
-    tx.execute(sa.update(tails).where(mine).values(**values))
-    return before
+        tx.insert(tails, {"run_id": event.run_id, **values})
+    else:
+        tx.update(tails, {"run_id": event.run_id}, **values)
+    tx.known[key] = event.event_id
+    return before or ""
 
 
 def unpublished(tx: db.Tx, limit: int, *, orphans_only: bool) -> list[event_pb2.Event]:
     """Events that are not marked as published, in the order of their commits."""
-    query = sa.select(outbox.c.event).where(outbox.c.published_at.is_(None))
-    if orphans_only:
-        query = query.where(outbox.c.created_at < tx.now - ORPHAN_AGE)
-    query = query.order_by(outbox.c.created_at, outbox.c.event_id).limit(limit)
-    return [event_pb2.Event.FromString(row.event) for row in tx.execute(query)]
+    now = tx.now
+    asked = {"before": now - ORPHAN_AGE if orphans_only else now + RETENTION, "limit": limit}
+    return [event_pb2.Event.FromString(row.event) for row in tx.execute(_UNPUBLISHED, asked)]
 
 
 def lost(tx: db.Tx, since: datetime | None, after: str, limit: int) -> list[event_pb2.Event]:
@@ -109,8 +116,7 @@ def lost(tx: db.Tx, since: datetime | None, after: str, limit: int) -> list[even
 
 def mark(tx: db.Tx, event_ids: list[str]) -> None:
     """Notes that the bus has taken the events."""
-    statement = sa.update(outbox).where(outbox.c.event_id.in_(event_ids))
-    tx.execute(statement.values(published_at=tx.now))
+    tx.update(outbox, {"event_id": event_ids}, published_at=tx.now)
 
 
 def expire(tx: db.Tx) -> None:

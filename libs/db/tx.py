@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, CursorResult
+from sqlalchemy.engine import Connection, CursorResult, Row
 
 from libs.clock import Clock
+from libs.db import statements
 from libs.db.columns import inbox
+
+_NOW = sa.select(sa.func.clock_timestamp())
 
 
 class Tx:
@@ -22,6 +25,8 @@ class Tx:
         self._now: datetime | None = None
         self.topics: set[str] = set()
         self.outgoing: list[Any] = []
+        # What this unit has read or written and would otherwise read again.
+        self.known: dict[Any, Any] = {}
 
     @property
     def now(self) -> datetime:
@@ -30,13 +35,39 @@ class Tx:
             if self._connection.dialect.name == "sqlite":
                 self._now = self._clock.now()
             else:
-                self._now = self._connection.execute(sa.select(sa.func.clock_timestamp())).scalar()
+                self._now = self._connection.execute(_NOW).scalar()
         assert self._now is not None
         return self._now
 
     def execute(self, statement: sa.Executable, parameters: Any = None) -> CursorResult[Any]:
         """Runs a SQLAlchemy Core statement."""
         return self._connection.execute(statement, parameters)  # type: ignore[return-value]
+
+    def insert(self, table: sa.Table, *rows: dict[str, Any]) -> None:
+        """Inserts rows that name the same columns."""
+        self.execute(statements.inserting(table), list(rows) if len(rows) > 1 else rows[0])
+
+    def insert_new(self, table: sa.Table, **row: Any) -> bool:
+        """Inserts a row unless its key or a unique column is taken; answers whether it did."""
+        dialect = self._connection.dialect.name
+        return self.execute(statements.inserting_new(table, dialect), row).rowcount > 0
+
+    def update(self, table: sa.Table, where: Mapping[str, Any], **values: Any) -> int:
+        """Sets columns of the rows whose columns equal what `where` says, or are in its list.
+
+        Answers how many rows there were.
+        """
+        statement = statements.updating(table, *statements.split(where), tuple(values))
+        return self.execute(statement, statements.conditions(where) | values).rowcount
+
+    def select(self, table: sa.Table, order_by: str = "", /, **where: Any) -> CursorResult[Any]:
+        """Whole rows whose columns equal what `where` says, or are in its list."""
+        statement = statements.selecting(table, *statements.split(where), order_by)
+        return self.execute(statement, statements.conditions(where))
+
+    def first(self, table: sa.Table, **where: Any) -> Row[Any] | None:
+        """The row whose columns equal what `where` says, or are in its list; None without one."""
+        return self.select(table, **where).first()
 
     def notify(self, topic: str) -> None:
         """Wakes the waiters of a signal once this is committed."""
@@ -68,16 +99,9 @@ class Tx:
             organization_id=organization_id,
         )
 
-    def insert_new(self, table: sa.Table, **values: Any) -> bool:
-        """Inserts a row unless its key or a unique column is taken; answers whether it did."""
-        kind = sqlite if self._connection.dialect.name == "sqlite" else postgresql
-        statement = kind.insert(table).values(**values).on_conflict_do_nothing()
-        return self.execute(statement).rowcount > 0
-
     def has_seen(self, event_id: str) -> bool:
         """Whether an event has been handled here."""
-        known = self.execute(sa.select(inbox.c.event_id).where(inbox.c.event_id == event_id))
-        return known.first() is not None
+        return self.first(inbox, event_id=event_id) is not None
 
     def first_time(self, event_id: str) -> bool:
         """True the first time an event is seen; a repeat is to be ignored."""
