@@ -81,6 +81,12 @@ alerts = sa.Table(
     sa.Column("created_at", db.Timestamp, nullable=False),
     sa.Index("alerts_by_organization", "organization_id", "alert_id"),
 )
+_HOLD = (
+    sa.select(runs.c.state)
+    .where(runs.c.run_id == sa.bindparam("run_id"))
+    .where(runs.c.organization_id == sa.bindparam("organization_id"))
+    .with_for_update()
+)
 _RUN_COLUMNS = {field.name for field in dataclasses.fields(Run)} - {"steps", "last_sequence"}
 
 
@@ -111,10 +117,10 @@ def due(tx: db.Tx) -> sa.ColumnElement[bool]:
 def insert(tx: db.Tx, run: Run) -> None:
     """Writes a new run and its steps; Conflict (DUPLICATE_KEY) when the key is taken."""
     try:
-        tx.execute(sa.insert(runs).values(**columns(run)))
+        tx.insert(runs, columns(run))
     except exc.IntegrityError:
         raise errors.Conflict("the key is taken", reason="DUPLICATE_KEY") from None
-    tx.execute(sa.insert(steps), step_rows(run))
+    tx.insert(steps, *step_rows(run))
 
 
 def columns(run: Run) -> dict[str, Any]:
@@ -135,14 +141,12 @@ def step_rows(run: Run) -> list[dict[str, Any]]:
 
 def stored(tx: db.Tx, run_id: str) -> dict[str, Any] | None:
     """The rows of a run exactly as they are, in the form of `columns` and `step_rows`."""
-    query = sa.select(*(runs.c[name] for name in sorted(_RUN_COLUMNS))).where(
-        runs.c.run_id == run_id, runs.c.organization_id == context.organization()
-    )
-    row = tx.execute(query).first()
+    row = tx.first(runs, run_id=run_id, organization_id=context.organization())
     if row is None:
         return None
-    of_steps = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
-    return {"run": _named(row), "steps": [_named(step) for step in tx.execute(of_steps)]}
+    recorded = tx.select(steps, "position", run_id=run_id)
+    facts = {name: value for name, value in _named(row).items() if name in _RUN_COLUMNS}
+    return {"run": facts, "steps": [_named(step) for step in recorded]}
 
 
 def _named(row: Any) -> dict[str, Any]:
@@ -152,11 +156,11 @@ def _named(row: Any) -> dict[str, Any]:
 
 def rewrite(tx: db.Tx, run: Run) -> None:
     """Makes the rows of a run what `run` says; its lease stays as it is."""
-    mine = (runs.c.run_id == run.run_id, runs.c.organization_id == run.organization_id)
-    if tx.execute(sa.update(runs).where(*mine).values(**columns(run))).rowcount == 0:
-        tx.execute(sa.insert(runs).values(**columns(run)))
+    mine = {"run_id": run.run_id, "organization_id": run.organization_id}
+    if tx.update(runs, mine, **columns(run)) == 0:
+        tx.insert(runs, columns(run))
     tx.execute(sa.delete(steps).where(steps.c.run_id == run.run_id))
-    tx.execute(sa.insert(steps), step_rows(run))
+    tx.insert(steps, *step_rows(run))
 
 
 def hold(tx: db.Tx, run_id: str) -> RunState | None:
@@ -165,29 +169,21 @@ def hold(tx: db.Tx, run_id: str) -> RunState | None:
     Whoever writes a run's history takes its row first, so that nothing is added after its end and
     no two writers wait for each other.
     """
-    query = sa.select(runs.c.state).where(
-        runs.c.run_id == run_id, runs.c.organization_id == context.organization()
-    )
-    state = tx.execute(query.with_for_update()).scalar()
+    mine = {"run_id": run_id, "organization_id": context.organization()}
+    state = tx.execute(_HOLD, mine).scalar()
     return None if state is None else RunState(state)
 
 
 def by_key(tx: db.Tx, idempotency_key: str) -> tuple[Run, str] | None:
     """The run that an idempotency key made, with the hash of its request."""
-    query = sa.select(runs.c.run_id, runs.c.request_hash).where(
-        runs.c.organization_id == context.organization(),
-        runs.c.idempotency_key == idempotency_key,
-    )
-    found = tx.execute(query).first()
+    mine = context.organization()
+    found = tx.first(runs, organization_id=mine, idempotency_key=idempotency_key)
     return (get(tx, found.run_id), found.request_hash) if found else None
 
 
 def get(tx: db.Tx, run_id: str) -> Run:
     """A run of the present organisation with its steps; NotFound otherwise."""
-    query = sa.select(runs).where(
-        runs.c.run_id == run_id, runs.c.organization_id == context.organization()
-    )
-    row = tx.execute(query).first()
+    row = tx.first(runs, run_id=run_id, organization_id=context.organization())
     if row is None:
         raise errors.NotFound("run", run_id)
     return _run(row, _steps(tx, run_id), _last_sequence(tx, run_id))
@@ -213,12 +209,8 @@ def page(
 
 def enter(tx: db.Tx, run_id: str, target: RunState, **values: Any) -> None:
     """Moves a run to a state that the table allows; Aborted (STATE_MOVED_ON) when it does not."""
-    changed = tx.execute(
-        sa.update(runs)
-        .where(runs.c.run_id == run_id, runs.c.state.in_(list(sources(target))))
-        .values(state=target, **values)
-    )
-    if changed.rowcount == 0:
+    before = {"run_id": run_id, "state": sources(target)}
+    if tx.update(runs, before, state=target, **values) == 0:
         raise errors.Aborted(f"{run_id} may not become {target} now", reason="STATE_MOVED_ON")
 
 
@@ -237,32 +229,30 @@ def finish(tx: db.Tx, run_id: str, outcome: Outcome, detail: str) -> None:
 
 def assign(tx: db.Tx, run_id: str, **values: Any) -> None:
     """Sets columns of a run that are not its state."""
-    tx.execute(sa.update(runs).where(runs.c.run_id == run_id).values(**values))
+    tx.update(runs, {"run_id": run_id}, **values)
 
 
 def set_step(tx: db.Tx, run_id: str, name: str, state: StepState, message: str = "") -> None:
     """Records how far a step is."""
     values: dict[str, Any] = {"state": state, "message": message}
     values["started_at" if state is StepState.RUNNING else "ended_at"] = tx.now
-    where = (steps.c.run_id == run_id, steps.c.name == name)
-    tx.execute(sa.update(steps).where(*where).values(**values))
+    tx.update(steps, {"run_id": run_id, "name": name}, **values)
 
 
 def add_alert(
     tx: db.Tx, alert_id: str, level: str, reason: str, run_id: str, about: dict[str, Any]
 ) -> None:
     """Writes an alert that people are to see."""
-    tx.execute(
-        sa.insert(alerts).values(
-            alert_id=alert_id,
-            organization_id=context.organization(),
-            run_id=run_id,
-            level=level,
-            reason=reason,
-            context=about,
-            created_at=tx.now,
-        )
-    )
+    row = {
+        "alert_id": alert_id,
+        "organization_id": context.organization(),
+        "run_id": run_id,
+        "level": level,
+        "reason": reason,
+        "context": about,
+        "created_at": tx.now,
+    }
+    tx.insert(alerts, row)
 
 
 def alert_page(tx: db.Tx, *, size: int, token: str, run_id: str) -> tuple[list[Alert], str]:
@@ -281,17 +271,15 @@ def alert_page(tx: db.Tx, *, size: int, token: str, run_id: str) -> tuple[list[A
 
 
 def _steps(tx: db.Tx, run_id: str) -> tuple[Step, ...]:
-    query = sa.select(steps).where(steps.c.run_id == run_id).order_by(steps.c.position)
     return tuple(
         Step(row.name, StepState(row.state), row.started_at, row.ended_at, row.message)
-        for row in tx.execute(query)
+        for row in tx.select(steps, "position", run_id=run_id)
     )
 
 
 def head(tx: db.Tx, run_id: str) -> list[Any]:
     """How long the history of a run is, and the hash of its last event, as kept beside it."""
-    query = sa.select(history.heads.c.sequence, history.heads.c.hash)
-    row = tx.execute(query.where(history.heads.c.stream_id == run_id)).first()
+    row = tx.first(history.heads, stream_id=run_id)
     return [0, ""] if row is None else [row.sequence, row.hash]
 
 
@@ -314,8 +302,7 @@ def foreign_events(tx: db.Tx, run_id: str) -> list[int]:
 
 
 def _last_sequence(tx: db.Tx, run_id: str) -> int:
-    query = sa.select(history.heads.c.sequence).where(history.heads.c.stream_id == run_id)
-    return tx.execute(query).scalar() or 0
+    return head(tx, run_id)[0]
 
 
 def _run(row: Any, recorded: tuple[Step, ...], last_sequence: int) -> Run:
