@@ -13,6 +13,16 @@ from services.workflow.domain import Failure, RunState, WorkflowRun, may_become
 
 from .schema import workflow_runs
 
+_HEED = (
+    sa.update(workflow_runs)
+    .where(
+        workflow_runs.c.organization_id == sa.bindparam("organization"),
+        workflow_runs.c.workflow_run_id == sa.bindparam("workflow_run"),
+        workflow_runs.c.steered_as_of <= sa.bindparam("as_of"),
+    )
+    .values(steered_as_of=sa.bindparam("as_of"))
+)
+
 
 def add_run(tx: Tx, run: WorkflowRun, now: datetime) -> None:
     """Writes a workflow run that is not started."""
@@ -112,6 +122,38 @@ def ask_to_pause(tx: Tx, organization_id: str, workflow_run_id: str) -> bool:
         .values(pause_requested=True)
     )
     return asked.rowcount > 0
+
+
+def heed(tx: Tx, organization_id: str, workflow_run_id: str, as_of: int) -> bool:
+    """Notes what a pause or resume had seen; False when one that had seen more came before it."""
+    if not as_of:
+        return True
+    heeded = tx.execute(
+        _HEED,
+        {"organization": organization_id, "workflow_run": workflow_run_id, "as_of": as_of},
+    )
+    return heeded.rowcount > 0
+
+
+def pause_asleep(tx: Tx, organization_id: str, workflow_run_id: str) -> WorkflowRun | None:
+    """Running, but with nothing to do before a moment → paused; None when that is not so.
+
+    What it waits for is recorded with its block, so the timer is set again when it goes on.
+    """
+    return _change(
+        tx,
+        organization_id,
+        workflow_run_id,
+        RunState.PAUSED,
+        only=sa.and_(
+            workflow_runs.c.pause_requested.is_(True),
+            workflow_runs.c.cancel_reason.is_(None),
+            workflow_runs.c.lease_until.is_(None),
+            workflow_runs.c.wake_at > tx.now,
+        ),
+        paused_at=tx.now,
+        wake_at=None,
+    )
 
 
 def pause_run(tx: Tx, run: WorkflowRun) -> bool:

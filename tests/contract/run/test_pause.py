@@ -112,6 +112,17 @@ async def test_a_lost_announcement_of_a_pause_is_found_by_asking(
     await completes(stub, others, run_id)
 
 
+async def test_what_is_passed_on_late_is_known_to_be_late(stub: Any, others: Upstreams) -> None:
+    run_id = await resting(stub, others)
+    paused = others.workflow.heeded.copy()
+    await resume(stub, run_id)
+    await eventually(lambda: "resume" in others.workflow.calls)
+    (key,) = paused
+    # The engine refuses what had seen less of the history than a request that came after it.
+    assert others.workflow.heeded[key] > paused[key]
+    await completes(stub, others, run_id)
+
+
 async def test_cancel_works_while_paused(stub: Any, others: Upstreams) -> None:
     run_id = await resting(stub, others)
     await cancel(stub, run_id)
