@@ -44,10 +44,16 @@ Message = tuple[bytes, event_pb2.Event]
 
 
 async def consume(
-    redis: Redis, clock: Clock, group: str, consumer: str, subscriptions: Sequence[Subscription]
+    redis: Redis,
+    clock: Clock,
+    group: str,
+    consumer: str,
+    subscriptions: Sequence[Subscription],
+    ended: Sequence[str] = (),
 ) -> None:
     """Reads new events and takes over those of dead consumers, until cancelled."""
     reader = _Reader(redis, clock, group, consumer, subscriptions)
+    reader.ended = list(ended)
     await together(reader.read_loop(), reader.claim_loop(), reader.fresh_loop())
 
 
@@ -68,6 +74,8 @@ class _Reader:
         self._group = group
         self._consumer = consumer
         self._subscriptions = subscriptions
+        # Consumers that are known to be dead: what they had is not left to become old first.
+        self.ended: list[str] = []
         streams = {PREFIX + wanted.stream for wanted in subscriptions}
         self._streams = [*sorted(streams), RETRIES + group]
         self._in_hand: defaultdict[str, set[bytes]] = defaultdict(set)
@@ -101,8 +109,8 @@ class _Reader:
 
     async def claim_loop(self) -> None:
         while True:
-            await self._clock.sleep(CLAIM_EVERY_S)
             try:
+                await self._inherit()
                 for stream in self._streams:
                     await self._claim(stream)
                 if self._clock.monotonic() - self._forgot_at > FORGET_EVERY_S:
@@ -112,6 +120,7 @@ class _Reader:
                 log.debug("bus: could not claim: %s", error)
             except Exception:
                 log.exception("bus: could not handle what was claimed")
+            await self._clock.sleep(CLAIM_EVERY_S)
 
     async def fresh_loop(self) -> None:
         while True:
@@ -144,6 +153,16 @@ class _Reader:
                 stream, self._group, self._consumer, 0, mine, idle=0, justid=True
             )
 
+    async def _inherit(self) -> None:
+        while self.ended:
+            for stream in self._streams:
+                pending = await self._redis.xpending_range(
+                    stream, self._group, "-", "+", 10 * BATCH, consumername=self.ended[-1]
+                )
+                deliveries = {each["message_id"]: each["times_delivered"] for each in pending}
+                await self._take_over(stream, deliveries, 0)
+            self.ended.pop()
+
     async def _claim(self, stream: str) -> None:
         pending = await self._redis.xpending_range(
             stream, self._group, "-", "+", 10 * BATCH, idle=CLAIM_IDLE_MS
@@ -154,10 +173,14 @@ class _Reader:
             due = entry["time_since_delivered"] >= CLAIM_IDLE_MS * entry["times_delivered"]
             if due and entry["message_id"] not in self._in_hand[stream]:
                 deliveries[entry["message_id"]] = entry["times_delivered"]
+        await self._take_over(stream, deliveries, CLAIM_IDLE_MS)
+
+    async def _take_over(self, stream: str, deliveries: dict[bytes, int], idle_ms: int) -> None:
+        """Takes messages that others had, with how often each had been handed out, as its own."""
         wanted = list(deliveries)[:BATCH]
         if not wanted:
             return
-        taken = await self._redis.xclaim(stream, self._group, self._consumer, CLAIM_IDLE_MS, wanted)
+        taken = await self._redis.xclaim(stream, self._group, self._consumer, idle_ms, wanted)
         worn_out = [m for m in taken if m and deliveries[m[0]] >= MOST_DELIVERIES]
         for message_id, fields in worn_out:
             # Its consumers ended before they could say what is wrong with it.

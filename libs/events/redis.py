@@ -140,10 +140,14 @@ class RedisBus:
         return _text(group["last-delivered-id"])
 
     async def consume(
-        self, group: str, consumer: str, subscriptions: Sequence[Subscription]
+        self,
+        group: str,
+        consumer: str,
+        subscriptions: Sequence[Subscription],
+        ended: Sequence[str] = (),
     ) -> None:
         """Reads new events and takes over those of dead consumers, until cancelled."""
-        await consume(self._redis, self._clock, group, consumer, subscriptions)
+        await consume(self._redis, self._clock, group, consumer, subscriptions, ended)
 
 
 @dataclass

@@ -120,6 +120,25 @@ async def test_whenever_the_replica_dies_another_one_finishes_the_run(
     assert died >= 10
 
 
+async def test_a_life_that_is_known_to_have_ended_is_not_waited_for(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with upstreams(redis_url) as others:
+        more = {"peers": others.peers, "drain_grace_s": 0.1, "lease_ttl_s": 3600.0, "replica": "1"}
+        async with running(RunService, tmp_path, redis_url, life="one", **more) as first:
+            # It dies with the run's lease in hand, which would hold for an hour.
+            doomed = Doomed(first.mesh, at=3, before=False)
+            driving = asyncio.create_task(driven(first, completes, others))
+            await doomed.died.wait()
+            driving.cancel()
+            await asyncio.gather(driving, return_exceptions=True)
+        lives = {"life": "two", "ended_lives": ["one"]}
+        async with running(RunService, tmp_path, redis_url, **lives, **more) as second:
+            run = await driven(second, completes, others)
+            assert run.state == run_pb2.RUN_STATE_COMPLETED
+            await holds(second, run, others, broken=False)
+
+
 async def died_and_finished(kind: str, at: int, before: bool, home: Path, url: str) -> bool:
     client, ending, broken, end = KINDS[kind]
     async with upstreams(url) as others:
