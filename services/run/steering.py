@@ -6,7 +6,7 @@ accepted it; asking twice is the same as asking once.
 
 from __future__ import annotations
 
-from libs import db, errors
+from libs import db, errors, lease
 from services.run import store
 from services.run.domain import Run, RunState
 from services.run.record import note
@@ -66,6 +66,8 @@ def _able(tx: db.Tx, run_id: str, what: str) -> Run:
 
 def _wake(tx: db.Tx, run_id: str) -> Run:
     """Wakes the saga where it waits, and the workers in case it rests."""
+    # It may wait for its next try after a failure: what is asked now is not to wait with it.
+    lease.hasten(tx, store.runs, "run_id", run_id)
     tx.notify(store.topic(run_id))
     tx.notify(store.DUE_TOPIC)
     return store.get(tx, run_id)

@@ -8,13 +8,13 @@ that was stopped for a while changes nothing when a later request has been heede
 
 from __future__ import annotations
 
-from libs import errors
+from libs import errors, lease
 from libs.db import Tx
 
 from .domain import Failure, RunState, WorkflowRun
 from .engine import CANCEL, DUE
 from .journal import publish_end, publish_turn
-from .store import blocks, runs
+from .store import blocks, runs, schema
 
 
 def cancel(tx: Tx, organization_id: str, workflow_run_id: str, reason: str) -> WorkflowRun:
@@ -55,6 +55,8 @@ def resume(tx: Tx, organization_id: str, workflow_run_id: str, as_of: int = 0) -
 
 
 def _wake(tx: Tx, organization_id: str, workflow_run_id: str) -> WorkflowRun:
+    # It may wait for its next try after a failure: what is asked now is not to wait with it.
+    lease.hasten(tx, schema.workflow_runs, schema.RUN_KEY, workflow_run_id)
     tx.notify(CANCEL)
     tx.notify(DUE)
     return _found(tx, organization_id, workflow_run_id)

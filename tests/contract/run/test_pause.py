@@ -137,6 +137,17 @@ async def test_cancel_works_while_paused(stub: Any, others: Upstreams) -> None:
         assert refused.value.reason == "RUN_FINISHED"
 
 
+async def test_what_is_asked_does_not_wait_for_the_next_try(
+    stub: Any, others: Upstreams, service: Running
+) -> None:
+    run_id = await resting(stub, others)
+    back_off = sa.text("UPDATE runs SET lease_until = 4000000000000000")
+    await service.mesh.db.write(lambda tx: tx.execute(back_off) and None)
+    await cancel(stub, run_id)
+    run = await asyncio.wait_for(finished(stub, run_id), 5)
+    assert run.state == run_pb2.RUN_STATE_CANCELED
+
+
 async def test_a_run_that_is_being_stopped_cannot_be_paused(stub: Any, others: Upstreams) -> None:
     held = asyncio.Event()
     others.browser.releasing = held

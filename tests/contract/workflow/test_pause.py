@@ -211,6 +211,15 @@ async def test_a_run_that_waits_is_paused_at_once_and_waits_on(workflows):
     assert (await workflows.ended(key, within=2)).state == CANCELED
 
 
+async def test_what_is_asked_does_not_wait_for_the_next_try(workflows):
+    key = await workflows.start({"blocks": [block("a", "wait", {"seconds": 3600})]})
+    await eventually(lambda: sleeps(workflows, key))
+    back_off = sa.text("UPDATE workflow_runs SET wake_at = NULL, lease_until = 4000000000000000")
+    await workflows.service.mesh.db.write(lambda tx: tx.execute(back_off) and None)
+    await workflows.cancel(key, "enough")
+    assert (await workflows.ended(key, within=5)).state == CANCELED
+
+
 async def sleeps(workflows, key):
     query = sa.select(workflow_runs).where(workflow_runs.c.workflow_run_id == key)
     row = await workflows.service.mesh.db.read(lambda tx: tx.execute(query).one())
