@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -41,23 +41,14 @@ _RECONNECT_S = 0.5
 _PASSING = (errors.Unavailable, errors.DeadlineExceeded, errors.Exhausted, OSError, TimeoutError)
 log = logging.getLogger(__name__)
 Message = tuple[bytes, event_pb2.Event]
+OnBuried = Callable[[event_pb2.Event | None, str, str], Awaitable[None]]
 
 
-async def consume(
-    redis: Redis,
-    clock: Clock,
-    group: str,
-    consumer: str,
-    subscriptions: Sequence[Subscription],
-    ended: Sequence[str] = (),
-) -> None:
-    """Reads new events and takes over those of dead consumers, until cancelled."""
-    reader = _Reader(redis, clock, group, consumer, subscriptions)
-    reader.ended = list(ended)
-    await together(reader.read_loop(), reader.claim_loop(), reader.fresh_loop())
+async def nobody(_event: event_pb2.Event | None, _stream: str, _reason: str) -> None:
+    """Tells nobody of a dead letter."""
 
 
-class _Reader:
+class Reader:
     """One consumer of one group."""
 
     def __init__(
@@ -76,10 +67,15 @@ class _Reader:
         self._subscriptions = subscriptions
         # Consumers that are known to be dead: what they had is not left to become old first.
         self.ended: list[str] = []
+        self.on_buried: OnBuried = nobody
         streams = {PREFIX + wanted.stream for wanted in subscriptions}
         self._streams = [*sorted(streams), RETRIES + group]
         self._in_hand: defaultdict[str, set[bytes]] = defaultdict(set)
         self._forgot_at = clock.monotonic()
+
+    async def run(self) -> None:
+        """Reads new events and takes over those of dead consumers, until cancelled."""
+        await together(self.read_loop(), self.claim_loop(), self.fresh_loop())
 
     async def read_loop(self) -> None:
         ready = False
@@ -196,6 +192,11 @@ class _Reader:
 
     async def _bury(self, stream: str, message_id: bytes, fields: Any, reason: str) -> None:
         await letters.bury(self._redis, stream, self._group, message_id, fields, reason)
+        try:
+            event = event_pb2.Event.FromString((fields or {})[FIELD])
+        except (DecodeError, KeyError):
+            event = None
+        await self.on_buried(event, stream.removeprefix(PREFIX), reason)
 
     async def _handle_all(
         self, stream: str, messages: Sequence[Any], deliveries: dict[bytes, int] | None = None

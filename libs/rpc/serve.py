@@ -13,6 +13,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
-from libs import errors, ids, lease, telemetry
+from libs import alarms, errors, ids, lease, telemetry
 from libs.clock import Clock
 from libs.db import open_database
 from libs.db.crash import CrashPoint
@@ -122,11 +123,13 @@ async def opened_mesh(tables: Any, settings: Settings) -> AsyncIterator[Mesh]:
     redis = connect(settings.redis_url)
     signals = Signals(redis, clock)
     signals.start()
+    bus = RedisBus(redis, clock)
+    bus.on_buried = partial(alarms.dead_letter, database, settings.service)
     mesh = Mesh(
         settings=settings,
         clock=clock,
         db=database,
-        bus=RedisBus(redis, clock),
+        bus=bus,
         signals=signals,
         # Fresh at each start: what a killed process had leased is not the new one's.
         replica=settings.owner(settings.life or ids.token(4)),

@@ -1,4 +1,4 @@
-"""What no text may contain: NUL, which PostgreSQL does not store and C libraries take for an end."""
+"""NUL in a text is refused: PostgreSQL does not store it, and to C libraries it is an end."""
 
 from __future__ import annotations
 

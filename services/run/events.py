@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 from libs import db, errors, history
+from libs.alarms import ALERT
 from libs.events.bus import Subscription
 from libs.signals import Signals
 from podium.common.v1 import event_pb2
@@ -16,6 +17,7 @@ from services.run.domain import TERMINAL, RunState
 # have died with it in hand. An event that never comes must not hold the others up for ever.
 PATIENCE = timedelta(seconds=12)
 SOON_S = 0.3
+ALERTING = ("run", "workflow", "task", "totp", "browser_session", "webhook", "gateway")
 REPORTING = ("workflow", "task", "totp", "browser_session")
 WORKFLOW_RUN_FINISHED = "workflow_run.finished"
 # What the saga that follows a workflow run is woken by.
@@ -31,7 +33,14 @@ class Reports:
 
     def subscriptions(self) -> list[Subscription]:
         """Everything that the services below a run announce."""
-        return [Subscription(stream, handle_batch=self.report) for stream in REPORTING]
+        reports = [Subscription(stream, handle_batch=self.report) for stream in REPORTING]
+        alerts = [Subscription(stream, {ALERT}, handle=self.keep_alert) for stream in ALERTING]
+        return reports + alerts
+
+    async def keep_alert(self, event: event_pb2.Event) -> None:
+        """Keeps an alert of whichever service for the people of its organisation."""
+        if event.organization_id:
+            await self._db.write(lambda tx: _keep_alert(tx, event))
 
     async def report(self, events: Sequence[event_pb2.Event]) -> None:
         """Adds events of one run to its history, each once, in the order in which they came."""
@@ -69,6 +78,14 @@ def _record(tx: db.Tx, events: Sequence[event_pb2.Event]) -> None:
     if state is RunState.PAUSED:
         # Nobody holds a run that rests; the end of its workflow run makes it due.
         tx.notify(store.DUE_TOPIC)
+
+
+def _keep_alert(tx: db.Tx, event: event_pb2.Event) -> None:
+    about = wire.plain(event.data)
+    # Its own id, or that of its event: it may come twice, and run's own are rows already.
+    alert_id = str(about.pop("alert_id", "")) or f"alrt_{event.event_id.removeprefix('evt_')}"
+    level, reason = str(about.get("level") or "error"), str(about.get("reason") or ALERT)
+    store.keep_alert(tx, alert_id, level[:16], reason[:64], event.run_id, about)
 
 
 def _require_previous(tx: db.Tx, event: event_pb2.Event) -> None:
