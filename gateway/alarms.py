@@ -1,4 +1,4 @@
-"""What the gateway tells people about: an upstream that has failed so often that it is left alone."""
+"""What the gateway tells people: that an upstream failed so often that it is left alone."""
 
 from __future__ import annotations
 

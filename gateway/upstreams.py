@@ -72,9 +72,7 @@ class Upstreams:
             kind = channel.unary_stream if method.rpc.streaming else channel.unary_unary
             self._calls[method.rpc.path] = kind(method.rpc.path)
             if method.upstream not in self.guards:
-                self.guards[method.upstream] = _guard(
-                    method.upstream, settings, clock, on_open
-                )
+                self.guards[method.upstream] = _guard(method.upstream, settings, clock, on_open)
 
     async def ask(self, method: Method, request: bytes, asked_s: float | None) -> bytes:
         """One answer; raises the upstream's own word, or why it could not be asked."""

@@ -17,9 +17,14 @@ log = logging.getLogger(__name__)
 
 
 async def sound(
-    database: Database, reason: str, about: dict[str, Any], *, organization_id: str, run_id: str = ""
+    database: Database,
+    reason: str,
+    about: dict[str, Any],
+    *,
+    organization_id: str,
+    run_id: str = "",
 ) -> None:
-    """Raises an alert in a commit of its own; never fails for it, for something else has already."""
+    """Raises an alert in a commit of its own; it never raises, for something else has already."""
 
     def unit(tx: db.Tx) -> None:
         data = {"alert_id": ids.new("alrt"), "reason": reason, "run_id": run_id, **about}

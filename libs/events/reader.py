@@ -75,9 +75,9 @@ class Reader:
 
     async def run(self) -> None:
         """Reads new events and takes over those of dead consumers, until cancelled."""
-        await together(self.read_loop(), self.claim_loop(), self.fresh_loop())
+        await together(self._read_loop(), self._claim_loop(), self._fresh_loop())
 
-    async def read_loop(self) -> None:
+    async def _read_loop(self) -> None:
         ready = False
         while True:
             try:
@@ -103,7 +103,7 @@ class Reader:
                 log.exception("bus: could not handle what was read")
                 await self._clock.sleep(_RECONNECT_S)
 
-    async def claim_loop(self) -> None:
+    async def _claim_loop(self) -> None:
         while True:
             try:
                 await self._inherit()
@@ -118,7 +118,7 @@ class Reader:
                 log.exception("bus: could not handle what was claimed")
             await self._clock.sleep(CLAIM_EVERY_S)
 
-    async def fresh_loop(self) -> None:
+    async def _fresh_loop(self) -> None:
         while True:
             await self._clock.sleep(CLAIM_EVERY_S)
             try:

@@ -14,7 +14,6 @@ from services.run.record import note
 
 def cancel(tx: db.Tx, run_id: str, reason: str) -> Run:
     """The run is to stop; one that has ended, or is stopping, stays as it is."""
-    store.hold(tx, run_id)
     run = store.get(tx, run_id)
     if run.ended or run.cancel_reason is not None:
         return run
@@ -51,7 +50,6 @@ def go_on(tx: db.Tx, run: Run, why: str) -> None:
 
 
 def _able(tx: db.Tx, run_id: str, what: str) -> Run:
-    store.hold(tx, run_id)
     run = store.get(tx, run_id)
     if run.ended:
         raise errors.FailedPrecondition(

@@ -55,9 +55,9 @@ class SimulatedBus:
     async def consume(
         self,
         group: str,
-        consumer: str,  # noqa: ARG002
+        consumer: str,
         subscriptions: Sequence[Subscription],
-        ended: Sequence[str] = (),  # noqa: ARG002
+        ended: Sequence[str] = (),
     ) -> None:
         """Take what nobody has, or what its taker has held for too long."""
         grown = asyncio.Event()
