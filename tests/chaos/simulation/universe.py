@@ -74,8 +74,8 @@ class Universe:
         self.clock = VirtualClock()
         self._folder = tempfile.TemporaryDirectory(prefix="simulation-")
         self.stores = {
-            "run": Store(run_store.METADATA),
-            "workflow": Store(workflow_store.METADATA),
+            "run": Store.empty(run_store.METADATA),
+            "workflow": Store.empty(workflow_store.METADATA),
         }
         self._fakes = [(Process("fakes", Dice(dice, 0, 0, 0), lambda _: None), Browsers())]
 
@@ -191,8 +191,6 @@ class Universe:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
         self._folder.cleanup()
-        for store in self.stores.values():
-            store.close()
 
     async def _one(self, client: Process, workflow_id: str, number: int, fail_at: str) -> list[str]:
         runs = self._stub(client, "run")
