@@ -51,13 +51,31 @@ _HIDDEN = re.compile(
 
 def texts(content: str) -> list[str]:
     """The message as plain text, once for each way it may be read, the plainest first."""
-    content = content[:MAX_CHARS].replace("\r\n", "\n").replace("\r", "\n")
-    content = content.lstrip("\ufeff\n")
-    if _FORM.fullmatch(content.strip()):
-        content = _form_text(content.strip())
+    content = _opened(content)
     found = _mail_texts(content) if _is_mail(content) else [_plain(content)]
     unique = dict.fromkeys(text for text in map(normalise, found) if text)
     return list(unique)
+
+
+def bodies(content: str) -> list[tuple[bool, str]]:
+    """The bodies as they were sent, each with whether it is HTML; for who looks for links."""
+    content = _opened(content)
+    if not _is_mail(content):
+        return [(_looks_like_markup(content), content)]
+    return [(_is_markup(part), _body(part)) for part in _parts(_parsed(content))]
+
+
+def headers(content: str) -> EmailMessage | None:
+    """The headers when the content is a whole e-mail."""
+    content = _opened(content)
+    return _parsed(content) if _is_mail(content) else None
+
+
+def _opened(content: str) -> str:
+    """The content with plain line ends, taken out of the form of an SMS relay."""
+    content = content[:MAX_CHARS].replace("\r\n", "\n").replace("\r", "\n")
+    content = content.lstrip("\ufeff\n")
+    return _form_text(content.strip()) if _FORM.fullmatch(content.strip()) else content
 
 
 def without_replies(text: str) -> str:
@@ -98,19 +116,36 @@ def _form_text(content: str) -> str:
     return next((fields[name] for name in _FORM_FIELDS if fields.get(name)), content)
 
 
+def _parsed(content: str) -> EmailMessage:
+    return BytesParser(policy=policy.default).parsebytes(content.encode("utf-8", "replace"))
+
+
+def _parts(mail: EmailMessage) -> list[EmailMessage]:
+    """The parts that a person reads, attached mails included."""
+    return [
+        part
+        for part in mail.walk()
+        if not part.is_multipart()
+        and part.get_content_disposition() != "attachment"
+        and part.get_content_type() in ("text/plain", "text/html")
+    ]
+
+
+def _is_markup(part: EmailMessage) -> bool:
+    return part.get_content_type() == "text/html" or _looks_like_markup(_body(part))
+
+
 def _mail_texts(content: str) -> list[str]:
-    mail = BytesParser(policy=policy.default).parsebytes(content.encode("utf-8", "replace"))
+    mail = _parsed(content)
     subject = str(mail.get("Subject", ""))
     plain: list[str] = []
     rich: list[str] = []
-    for part in mail.walk():
-        if part.is_multipart() or part.get_content_disposition() == "attachment":
-            continue
-        kind = part.get_content_type()
-        if kind in ("text/plain", "text/html"):
-            body = _body(part)
-            markup = kind == "text/html" or _looks_like_markup(body)
-            (rich if markup else plain).append(html_text(body) if markup else body)
+    for part in _parts(mail):
+        body = _body(part)
+        if _is_markup(part):
+            rich.append(html_text(body))
+        else:
+            plain.append(body)
     bodies = ["\n\n".join(parts) for parts in (plain, rich) if any(p.strip() for p in parts)]
     return [f"{subject}\n\n{body}" for body in bodies] or [subject]
 
