@@ -1,16 +1,23 @@
-"""A real IMAP server (pymap) in a process of its own, and mail put into its mailbox."""
+"""A real IMAP server (pymap) with TLS in a process of its own, and mail put into its mailbox."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import imaplib
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.support.eventually import eventually
 
@@ -36,7 +43,8 @@ class MailServer:
 
     def _open(self) -> imaplib.IMAP4:
         client = imaplib.IMAP4("127.0.0.1", self.port, timeout=10)
-        client.login(USER, client._quote(PASSWORD))  # type: ignore[attr-defined]
+        client.starttls(ssl._create_unverified_context())
+        client.login(USER, PASSWORD)
         return client
 
     def _append(self, mail: bytes) -> None:
@@ -50,8 +58,9 @@ class MailServer:
 
 
 @asynccontextmanager
-async def mail_server(*options: str) -> AsyncIterator[MailServer]:
-    """Starts a server with one empty mailbox; `options` are pymap's."""
+async def mail_server(folder: Path) -> AsyncIterator[MailServer]:
+    """Starts a server with one empty mailbox; its certificate is kept in the folder."""
+    pair = _certificate(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -59,7 +68,7 @@ async def mail_server(*options: str) -> AsyncIterator[MailServer]:
     own = ("dict", "--demo-user", USER, "--demo-password", PASSWORD)
     where = ("--host", "127.0.0.1", "--port", str(port))
     process = subprocess.Popen(
-        [str(_PYMAP), *quiet, *where, *(options or ("--no-tls",)), *own],
+        [str(_PYMAP), *quiet, *where, *pair, *own],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -79,3 +88,26 @@ async def mail_server(*options: str) -> AsyncIterator[MailServer]:
     finally:
         process.kill()
         process.wait()
+
+
+def _certificate(folder: Path) -> list[str]:
+    """A certificate of one's own making, as pymap's options."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    kept, secret = folder / "cert.pem", folder / "key.pem"
+    kept.write_bytes(certificate.public_bytes(pem))
+    secret.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return ["--cert", str(kept), "--key", str(secret)]
