@@ -21,7 +21,7 @@ from services.totp.service.messages import MessageCalls
 from services.totp.service.sources import SourceCalls
 from services.totp.settings import TotpSettings
 from services.totp.sources.watching import Watcher
-from services.totp.store import METADATA
+from services.totp.store import METADATA, SEALED
 
 
 class TotpService(CredentialCalls, MessageCalls, ChallengeCalls, SourceCalls):
@@ -29,6 +29,7 @@ class TotpService(CredentialCalls, MessageCalls, ChallengeCalls, SourceCalls):
 
     settings = TotpSettings
     tables = METADATA
+    sealed = SEALED
 
     def __init__(
         self,

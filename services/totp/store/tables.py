@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from libs import db
 from libs.lease import lease_columns
+from libs.resealing import SealedColumn
 
 METADATA = sa.MetaData()
 
@@ -116,6 +119,26 @@ sources = sa.Table(
 )
 
 
+def _sealed(column: sa.Column[Any]) -> SealedColumn:
+    table = column.table
+    assert isinstance(table, sa.Table)
+    (key,) = table.primary_key.columns
+
+    def place(row: Any) -> bytes:
+        return associated(row.organization_id, table, getattr(row, key.name), column.name)
+
+    return SealedColumn(column, place)
+
+
 def associated(organization_id: str, table: sa.Table, row_id: str, field: str) -> bytes:
     """What ties a sealed value to its place, so that swapped values do not open."""
     return f"{organization_id}|{table.name}|{row_id}|{field}".encode()
+
+
+# What a rotation of keys seals anew.
+SEALED = [
+    _sealed(column)
+    for table in (credentials, messages, sources)
+    for column in table.columns
+    if column.name.endswith("_sealed")
+]
