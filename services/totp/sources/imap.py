@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from libs import egress
+from libs import egress, ids
 from libs.egress import EgressRules
 from libs.secrets import Secret
 from services.totp.domain import LARGEST_CONTENT_BYTES, MailTarget, Security
@@ -56,6 +56,8 @@ class Imap:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        # Nobody on the way can answer a command before its tag is seen, least of all before TLS.
+        self._secret_tag = ids.random_bytes(4).hex().encode()
         self._tag = 0
         self._capabilities: frozenset[bytes] = frozenset()
         self.uid_validity = 0
@@ -154,7 +156,7 @@ class Imap:
 
     def _next_tag(self) -> bytes:
         self._tag += 1
-        return b"p%d" % self._tag
+        return b"%s-%d" % (self._secret_tag, self._tag)
 
     async def _send(self, data: bytes) -> None:
         self._writer.write(data)
