@@ -27,6 +27,7 @@ from services.workflow.blocks import BLOCKS
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 PRELUDE = """\
 set -eo pipefail
 grpcurl() {{ {python} -m tests.mesh.grpcurl "$@"; }}
@@ -69,13 +70,13 @@ def checkout(mesh, tmp_path_factory):
     return folder
 
 
-def run(folder, script, mesh):
+def run(folder, script, mesh, limit_s=110):
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=limit_s,
         check=False,
         env=child_environment(PODIUM_HOME="var", PODIUM_API_KEY="", PODIUM_ADDRESS=""),
     )
@@ -124,6 +125,14 @@ def test_the_section_works_as_written(checkout, mesh, section):
             (name,) = re.findall(r"^name: (\S+)", text, re.MULTILINE)
             (checkout / f"{name}.yaml").write_text(as_here(text, mesh))
     run(checkout, "\n".join(script), mesh)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_works_as_written(checkout, mesh, page):
+    blocks = re.findall(r"^```bash\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    script = [PRELUDE.format(python=sys.executable), *(as_here(text, mesh) for text in blocks)]
+    run(checkout, "\n".join(script), mesh, limit_s=200)
 
 
 def test_what_the_readme_promises_is_what_comes_out(checkout, mesh):
