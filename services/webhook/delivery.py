@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -70,13 +70,9 @@ class Courier:
     async def send(self, job: Job) -> Attempt:
         """One attempt; whatever goes wrong is in what it answers."""
         began, now = self._clock.monotonic(), self._clock.now()
-        attempt = await self._exchange(job, now)
-        return replace(attempt, duration_ms=round((self._clock.monotonic() - began) * 1000))
-
-    async def _exchange(self, job: Job, now: datetime) -> Attempt:
         target = self._target(job.endpoint)
         if not target.allowed:
-            return _failed(now, "blocked_target")
+            return _failed(now, 0, "blocked_target")
         body = job.body.encode()
         try:
             answer = await egress.exchange(
@@ -89,12 +85,13 @@ class Courier:
                 tls=target.tls,
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
-            return _failed(now, egress.classify(failure))
+            return _failed(now, self._since_ms(began), egress.classify(failure))
         error_class, sentence, wait_s = domain.judge_answer(
             answer.status, answer.headers, self._clock.now()
         )
         return Attempt(
             started_at=now,
+            duration_ms=self._since_ms(began),
             http_status=answer.status,
             error_class=error_class,
             error_message=sentence,
@@ -102,6 +99,9 @@ class Courier:
             retry_after_s=wait_s,
             first_byte_ms=max(1, round(answer.first_byte_s * 1000)),
         )
+
+    def _since_ms(self, began: float) -> int:
+        return round((self._clock.monotonic() - began) * 1000)
 
     def _target(self, endpoint: Any) -> Target:
         """The endpoint as of this version, unsealed once."""
@@ -129,5 +129,6 @@ class Courier:
         return Target(endpoint.url, allowed, kept, endpoint.sign_v1a, tls)
 
 
-def _failed(started_at: datetime, error_class: str) -> Attempt:
-    return Attempt(started_at, error_class=error_class, error_message=_SENTENCES[error_class])
+def _failed(started_at: datetime, duration_ms: int, error_class: str) -> Attempt:
+    sentence = _SENTENCES[error_class]
+    return Attempt(started_at, duration_ms, error_class=error_class, error_message=sentence)

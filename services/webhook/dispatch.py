@@ -18,7 +18,7 @@ from libs.signals import Signals, Subscription
 from libs.stopping import stop, together
 from services.webhook import domain, store
 from services.webhook.delivery import Courier
-from services.webhook.domain import Job
+from services.webhook.domain import Attempt, Job, Verdict
 from services.webhook.health import Breakers
 from services.webhook.settings import WebhookSettings
 
@@ -132,8 +132,7 @@ class Dispatcher:
 
     async def _carry_out(self, job: Job) -> None:
         try:
-            with context.bind(organization_id=job.organization_id, run_id=job.run_id):
-                await self._send(job)
+            await self._send(job)
         except Exception:
             # Nothing is known about it: the lease runs out and it is sent again.
             log.exception("could not send delivery %s", job.delivery_id)
@@ -152,14 +151,7 @@ class Dispatcher:
         )
         self._ended.append(store.Result(job, attempt, verdict, tripping))
         if attempt.error_class:
-            log.info(
-                "delivery %s of %s: %s after try %d (%s)",
-                job.delivery_id,
-                job.event_type,
-                verdict.state,
-                job.tries + 1,
-                attempt.error_message,
-            )
+            _note(job, attempt, verdict)
 
     async def _renew_loop(self) -> None:
         """Prolongs the leases of what is under way; what has lost its cover is given up."""
@@ -198,3 +190,15 @@ class Dispatcher:
 
     def _expire(self, tx: Tx) -> int:
         return store.expire(tx, self._settings.retention)
+
+
+def _note(job: Job, attempt: Attempt, verdict: Verdict) -> None:
+    with context.bind(organization_id=job.organization_id, run_id=job.run_id):
+        log.info(
+            "delivery %s of %s: %s after try %d (%s)",
+            job.delivery_id,
+            job.event_type,
+            verdict.state,
+            job.tries + 1,
+            attempt.error_message,
+        )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from libs.db import Database, Tx
-from podium.webhook.v1 import webhook_pb2 as pb
 from services.webhook import store
 from services.webhook.domain import Announcement
 
@@ -15,9 +15,18 @@ BATCH = 500
 MOST = 10_000
 
 
+@dataclass(frozen=True)
+class Recovered:
+    """How many deliveries are due again or anew; `more` when a call did as much as one does."""
+
+    replayed: int
+    missed: int
+    more: bool
+
+
 async def recover(
     database: Database, row: Any, since: datetime, until: datetime, *, include_missed: bool
-) -> pb.RecoverEndpointResponse:
+) -> Recovered:
     """Replays the dead deliveries of a time; with `include_missed` makes those there are not."""
     replayed, missed, dead = 0, 0, [""]
     position = 0
@@ -46,6 +55,4 @@ async def recover(
         missed += count
         if not position:
             break
-    return pb.RecoverEndpointResponse(
-        replayed_count=replayed, missed_count=missed, more=replayed + missed >= MOST
-    )
+    return Recovered(replayed, missed, more=replayed + missed >= MOST)

@@ -282,8 +282,11 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
         endpoint_id = ids.check("endpoint_id", "whe", request.endpoint_id)
         since, until = wire.recovered_time(request, self._clock.now())
         row = await self._database.read(lambda tx: store.endpoint(tx, organization_id, endpoint_id))
-        return await recovery.recover(
+        done = await recovery.recover(
             self._database, row, since, until, include_missed=request.include_missed
+        )
+        return pb.RecoverEndpointResponse(
+            replayed_count=done.replayed, missed_count=done.missed, more=done.more
         )
 
     # The feed

@@ -119,8 +119,8 @@ class WebhookServiceServicer:
     """
 
     def CreateEndpoint(self, request, context):
-        """Adds an endpoint. Its signing secret is in this answer and never shown again. An endpoint of one
-        run is also told what was announced about that run before the endpoint was added.
+        """Adds an endpoint. Its signing secret is in this answer and never shown again. An endpoint of
+        one run is also told what was announced about that run before the endpoint was added.
         INVALID_ARGUMENT: a URL that is not http(s) or not allowed as a target, an unknown type of
         event, a filter that is not CEL, a reserved header.
         """
@@ -159,16 +159,16 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateEndpointSecret(self, request, context):
-        """Gives an endpoint a new signing secret, shown this once. Until the overlap is over, messages are
-        signed with both, so that the receiver can change over at any moment.
+        """Gives an endpoint a new signing secret, shown this once. Until the overlap is over, messages
+        are signed with both, so that the receiver can change over at any moment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetEndpointHeaders(self, request, context):
-        """Replaces the headers that are sent with every message. Their values are kept encrypted and never
-        shown. INVALID_ARGUMENT: a reserved or malformed name or value.
+        """Replaces the headers that are sent with every message. Their values are kept encrypted and
+        never shown. INVALID_ARGUMENT: a reserved or malformed name or value.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
