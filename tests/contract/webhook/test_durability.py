@@ -19,9 +19,9 @@ from tests.support.mesh import settings_for
 
 
 @contextmanager
-def process(home: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(home: Path, redis_url: str, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
     """The service as a process of its own, killed at the end if it still runs."""
-    told = settings_for("webhook", home, redis_url, lease_ttl_s=1.0)
+    told = settings_for("webhook", home, redis_url, **{"lease_ttl_s": 1.0, **settings})
     variables = {f"PODIUM_{name.upper()}": str(value) for name, value in told.items()}
     child = subprocess.Popen(
         [sys.executable, "-m", "services.webhook"], env={**os.environ, **variables}
