@@ -21,6 +21,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
 from gateway import store
 from gateway.admission import Admission
+from gateway.alarms import Alarms
 from gateway.auth import Keys, ensure_first_key
 from gateway.catalog import Method, public_methods
 from gateway.limits import RateLimit
@@ -93,9 +94,13 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     db = await open_database(url, store.METADATA, clock, schema=SERVICE)
     try:
         first_start = await ensure_first_key(db, settings.home / "secrets" / "api-key")
-        async with _channels(settings) as channels:
+        async with (
+            _channels(settings) as channels,
+            Alarms.open(db, SERVICE, settings.redis_url, clock) as alarms,
+        ):
             methods = public_methods()
-            upstreams = Upstreams(channels.to, methods, settings, clock)
+            opened = alarms.breaker_opened
+            upstreams = Upstreams(channels.to, methods, settings, clock, opened)
             admission = Admission(
                 Keys(db, clock, settings.key_cache_s),
                 RateLimit(settings.rate_per_s, settings.rate_burst, clock),

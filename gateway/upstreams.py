@@ -60,6 +60,7 @@ class Upstreams:
         methods: Iterable[Method],
         settings: GatewaySettings,
         clock: Clock,
+        on_open: Callable[[Breaker], None] = lambda _breaker: None,
     ) -> None:
         self.guards: dict[str, Guard] = {}
         self._token = settings.service_token
@@ -71,7 +72,7 @@ class Upstreams:
             kind = channel.unary_stream if method.rpc.streaming else channel.unary_unary
             self._calls[method.rpc.path] = kind(method.rpc.path)
             if method.upstream not in self.guards:
-                self.guards[method.upstream] = _guard(method.upstream, settings, clock)
+                self.guards[method.upstream] = _guard(method.upstream, settings, clock, on_open)
 
     async def ask(self, method: Method, request: bytes, asked_s: float | None) -> bytes:
         """One answer; raises the upstream's own word, or why it could not be asked."""
@@ -198,8 +199,11 @@ def code_of(error: grpc.RpcError) -> grpc.StatusCode:
     return error.code()  # type: ignore[attr-defined]
 
 
-def _guard(upstream: str, settings: GatewaySettings, clock: Clock) -> Guard:
+def _guard(
+    upstream: str, settings: GatewaySettings, clock: Clock, on_open: Callable[[Breaker], None]
+) -> Guard:
+    threshold, reset_s = settings.breaker_threshold, settings.breaker_reset_s
     return Guard(
-        Breaker(upstream, settings.breaker_threshold, settings.breaker_reset_s, clock),
+        Breaker(upstream, threshold, reset_s, clock, on_open),
         Bulkhead(upstream, settings.room(upstream)),
     )

@@ -51,7 +51,7 @@ class Worker:
         perform: Callable[[Work], Awaitable[None]],
         concurrency: int = 32,
         ttl_s: float = 4.0,
-        sweep_s: float = 1.0,
+        sweep_s: float = 0.5,
         order_by: Any = None,
     ) -> None:
         self.name = name

@@ -78,6 +78,9 @@ class Database:
 
 def outage(error: BaseException) -> BaseException:
     """What a unit raised: an error of the store's own becomes an outage, the rest stays its own."""
+    if isinstance(error, TimeoutError | exc.TimeoutError):
+        # Only the store keeps a unit waiting: a statement took too long, or a lock did.
+        return unavailable(error)
     if not isinstance(error, exc.DBAPIError) or _is_of_the_unit(error):
         return error
     return unavailable(error)

@@ -22,7 +22,7 @@ import grpc
 from grpc_status import rpc_status
 
 from libs import context, errors, ids
-from libs.rpc import identity, policy
+from libs.rpc import identity, policy, text
 from libs.shedding import Shedding
 
 log = logging.getLogger(__name__)
@@ -175,6 +175,7 @@ class ServerChain(grpc.aio.ServerInterceptor):
     def _unary(self, handle: Any, rpc: policy.Rpc, metadata: dict[str, str]) -> Any:
         async def around(request: Any, grpc_context: grpc.aio.ServicerContext) -> Any:
             async with self._enter(self._call(rpc, grpc_context, metadata)):
+                text.check(request)
                 return await handle(request, grpc_context)
 
         return around
@@ -187,6 +188,7 @@ class ServerChain(grpc.aio.ServerInterceptor):
                 self._enter(self._call(rpc, grpc_context, metadata)),
                 aclosing(handle(request, grpc_context)) as responses,
             ):
+                text.check(request)
                 async for response in responses:
                     await grpc_context.write(response)
 

@@ -41,7 +41,8 @@ EVENT_TYPES: Mapping[str, tuple[str, ...]] = {
         "alert.raised",
     ),
     # Of its own, only what is no consequence of a delivery: nothing may tell about itself for ever.
-    "webhook": ("webhook.endpoint.disabled", "webhook.endpoint.secret_rotated"),
+    "webhook": ("webhook.endpoint.disabled", "webhook.endpoint.secret_rotated", "alert.raised"),
+    "gateway": ("alert.raised",),
 }
 TEST_EVENT = "webhook.test"
 KNOWN_TYPES = frozenset(kind for kinds in EVENT_TYPES.values() for kind in kinds)
