@@ -35,7 +35,7 @@ from gateway.rest.routes import Routes
 from gateway.rest.streaming import Streaming
 from gateway.settings import GatewaySettings
 from gateway.upstreams import Upstreams
-from libs import telemetry
+from libs import metrics, telemetry
 from libs.clock import Clock
 from libs.db import Database, open_database
 from libs.rpc import client
@@ -80,10 +80,11 @@ async def _until_stopped(settings: GatewaySettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     folder = settings.trace_folder if settings.traces else None
     telemetry.start(SERVICE, settings.replica, folder, settings.log_level)
-    async with running(settings):
-        log.info("serving REST at %s, gRPC at %s", settings.http_listen, settings.listen)
-        await stop.wait()
-        log.info("draining")
+    with metrics.served(settings.metrics_listen):
+        async with running(settings):
+            log.info("serving REST at %s, gRPC at %s", settings.http_listen, settings.listen)
+            await stop.wait()
+            log.info("draining")
 
 
 @asynccontextmanager
