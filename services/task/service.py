@@ -72,6 +72,7 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
             due=store.due,
             perform=Agent(tools, mesh.db, mesh.signals, mesh.clock).perform,
             concurrency=settings.task_concurrency,
+            recoveries=mesh.recoveries,
             ttl_s=settings.lease_ttl_s,
             # Somebody may be looking at the page of a dead agent: less than five seconds in all.
             sweep_s=SWEEP_S,

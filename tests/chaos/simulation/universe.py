@@ -42,6 +42,7 @@ END_WITHIN_S = 300.0
 RESTART_S = (0.1, 1.0)
 RUNS = 1
 MOST_FAULTS = 4
+SETTINGS = load()
 
 
 class Browsers:
@@ -146,7 +147,8 @@ class Universe:
             perform=saga.perform,
         )
         process.spawn(worker.run())
-        mesh: Any = SimpleNamespace(db=database, signals=signals, clock=self.clock, settings=load())
+        parts = {"db": database, "signals": signals, "clock": self.clock, "settings": SETTINGS}
+        mesh: Any = SimpleNamespace(**parts)
         return RunService(mesh, workflow)
 
     def _workflow(
