@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,7 +60,7 @@ class Worker:
         recoveries: Recoveries | None = None,
     ) -> None:
         self.name = name
-        self._takeovers = Takeovers(recoveries, database) if recoveries else None
+        self._recoveries = recoveries
         self._database = database
         self._signals = signals
         self._clock = clock
@@ -68,8 +69,6 @@ class Worker:
         self._table = table
         self._key_column = key_column
         self._due = due
-        # Asked several times a second: building it costs more than the answer.
-        self._look = None if callable(due) else self._due_of(due)
         self._perform = perform
         self._concurrency = concurrency
         self._ttl_s = ttl_s
@@ -159,11 +158,14 @@ class Worker:
                 task.cancel()
 
     def _any_due(self, tx: Tx) -> bool:
-        look = self._look
-        if look is None:
-            assert callable(self._due)
-            look = self._due_of(self._due(tx))
+        look = self._due_of(self._due(tx)) if callable(self._due) else self._look
         return tx.execute(look, {"now": tx.now}).first() is not None
+
+    @cached_property
+    def _look(self) -> sa.Select[Any]:
+        """Asked several times a second: building it costs more than the answer."""
+        assert not callable(self._due)
+        return self._due_of(self._due)
 
     def _due_of(self, due: sa.ColumnElement[bool]) -> sa.Select[Any]:
         table = self._table
@@ -185,8 +187,9 @@ class Worker:
     async def _carry_out(self, work: Work) -> None:
         backoff_s = 0.0
         try:
-            if work.taken_from and self._takeovers is not None:
-                await self._takeovers.record(self._table, self._key_column, work)
+            if work.taken_from and self._recoveries is not None:
+                taken = Takeovers(self._recoveries, self._database)
+                await taken.record(self._table, self._key_column, work)
             await self._perform(work)
             self._backoffs.pop(work.key, None)
         except errors.Aborted as lost:
