@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 from gateway import store
 from gateway.admission import Admission
 from gateway.auth import Keys, ensure_first_key
-from gateway.catalog import Method, public_methods
+from gateway.catalog import Method, internal_methods, public_methods
 from gateway.limits import RateLimit
 from gateway.proxy import PublicRpcs
 from gateway.reflection import EdgeReflection
@@ -32,6 +32,7 @@ from gateway.rest.door import RestDoor
 from gateway.rest.pages import Pages
 from gateway.rest.routes import Routes
 from gateway.rest.streaming import Streaming
+from gateway.rest.tunnel import LARGEST_MESSAGE_BYTES, tunnels
 from gateway.settings import GatewaySettings
 from gateway.upstreams import Upstreams
 from libs import telemetry
@@ -93,9 +94,10 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     db = await open_database(url, store.METADATA, clock, schema=SERVICE)
     try:
         first_start = await ensure_first_key(db, settings.home / "secrets" / "api-key")
-        async with _channels(settings) as channels:
+        async with _channels(settings) as channels, AsyncExitStack() as stack:
             methods = public_methods()
-            upstreams = Upstreams(channels.to, methods, settings, clock)
+            known = (*methods, *internal_methods())
+            upstreams = Upstreams(channels.to, known, settings, clock)
             admission = Admission(
                 Keys(db, clock, settings.key_cache_s),
                 RateLimit(settings.rate_per_s, settings.rate_burst, clock),
@@ -103,7 +105,8 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             routes = Routes(methods)
             pages = Pages(upstreams.guards, openapi.document(routes.all))
             streaming = Streaming(settings.keep_alive_s)
-            door = RestDoor(routes, admission, upstreams, streaming, pages)
+            tunnel = await stack.enter_async_context(tunnels(upstreams, admission))
+            door = RestDoor(routes, admission, upstreams, streaming, pages, tunnel)
             rpcs = PublicRpcs(methods, admission, upstreams)
             reflection = EdgeReflection(methods, admission)
             stop_grpc = await _open_grpc(settings, rpcs, reflection)
@@ -193,7 +196,9 @@ async def _open_http(
     config = uvicorn.Config(
         door,
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
         lifespan="off",
         interface="asgi3",
         access_log=False,

@@ -18,6 +18,7 @@ from gateway.rest.pages import Pages
 from gateway.rest.resume import resume
 from gateway.rest.routes import Match, NoRoute, Routes
 from gateway.rest.streaming import Streaming
+from gateway.rest.tunnel import Tunnel
 from gateway.rest.writing import as_json
 from gateway.upstreams import Upstreams
 from libs import telemetry
@@ -36,15 +37,19 @@ class RestDoor:
         upstreams: Upstreams,
         streaming: Streaming,
         pages: Pages,
+        tunnel: Tunnel,
     ) -> None:
         self._routes = routes
         self._admission = admission
         self._upstreams = upstreams
         self._streaming = streaming
         self._pages = pages
+        self._tunnel = tunnel
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
         """Serve one request."""
+        if scope["type"] == "websocket":
+            await self._tunnel.serve(scope, receive, send)
         if scope["type"] != "http":
             return
         headers = _headers(scope)

@@ -21,7 +21,11 @@ from services.browser_session.domain import (
 from services.browser_session.files import ArtifactFiles, Stored
 
 POLL_S = 1.0
-PNG = "image/png"
+MADE = {
+    Kind.SCREENSHOT: (".png", "image/png"),
+    Kind.PDF: (".pdf", "application/pdf"),
+}
+"""The ending and the media type of what is made here."""
 
 
 class Artifacts:
@@ -35,13 +39,18 @@ class Artifacts:
 
     async def keep_screenshot(self, row: Session, name: str, image: bytes) -> Artifact:
         """Keeps a PNG under the given name, or one made of the time."""
+        return await self.keep(row, Kind.SCREENSHOT, name, image)
+
+    async def keep(self, row: Session, kind: Kind, name: str, data: bytes) -> Artifact:
+        """Keeps what was made of a session under the given name, or one made of the time."""
+        ending, content_type = MADE[kind]
         artifact_id = ids.new("art")
-        stored = await self._files.keep_bytes(self._path(row, artifact_id), image)
-        made_up = f"screenshot-{self._clock.now():%Y%m%d-%H%M%S}.png"
+        stored = await self._files.keep_bytes(self._path(row, artifact_id), data)
+        made_up = f"{kind.value}-{self._clock.now():%Y%m%d-%H%M%S}{ending}"
         shown = safe_name(name, made_up)
-        if not shown.lower().endswith(".png"):
-            shown = f"{shown}.png"
-        return await self._add(row, artifact_id, Kind.SCREENSHOT, shown, PNG, stored)
+        if not shown.lower().endswith(ending):
+            shown = f"{shown}{ending}"
+        return await self._add(row, artifact_id, kind, shown, content_type, stored)
 
     async def keep_download(self, row: Session, path: Path, suggested_name: str) -> Artifact:
         """Takes over a file the browser has finished."""

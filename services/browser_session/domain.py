@@ -227,6 +227,7 @@ class Kind(StrEnum):
 
     SCREENSHOT = "screenshot"
     DOWNLOAD = "download"
+    PDF = "pdf"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from services.browser_session.cdp import CdpConnection, CdpError
 from services.browser_session.cdp_policy import download_behavior
 from services.browser_session.domain import Session
 from services.browser_session.profile import Profile, capture
+from services.browser_session.view.wheel import Wheel
 
 log = logging.getLogger(__name__)
 FLUSH_TIMEOUT_S = 5.0
@@ -52,6 +53,7 @@ class LiveSession:
         self.browser = browser
         self.profile = Profile()
         self.active_page = ""
+        self.wheel = Wheel(clock)
         self.clearing: asyncio.Task[None] | None = None
         self._clock = clock
         self._keep = keep

@@ -34,6 +34,10 @@ class BrowserSettings(Settings):
         2.0, description="a browser in use has its profile saved at most this often"
     )
 
+    public_url: str = Field(
+        "", description='where the edge is reached, such as "https://podium.example"; for links'
+    )
+
     @property
     def capacity(self) -> int:
         """How many browsers may run at once, over all replicas."""

@@ -3,6 +3,7 @@ import datetime
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from podium.common.v1 import call_pb2 as _call_pb2
 from google.protobuf.internal import containers as _containers
@@ -24,6 +25,12 @@ class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_STATE_CLOSED: _ClassVar[SessionState]
     SESSION_STATE_FAILED: _ClassVar[SessionState]
     SESSION_STATE_CRASHED: _ClassVar[SessionState]
+
+class Right(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RIGHT_UNSPECIFIED: _ClassVar[Right]
+    RIGHT_DRIVE: _ClassVar[Right]
+    RIGHT_VIEW: _ClassVar[Right]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_QUEUED: SessionState
 SESSION_STATE_PROVISIONING: SessionState
@@ -32,6 +39,9 @@ SESSION_STATE_OCCUPIED: SessionState
 SESSION_STATE_CLOSED: SessionState
 SESSION_STATE_FAILED: SessionState
 SESSION_STATE_CRASHED: SessionState
+RIGHT_UNSPECIFIED: Right
+RIGHT_DRIVE: Right
+RIGHT_VIEW: Right
 
 class SessionOptions(_message.Message):
     __slots__ = ("viewport_width", "viewport_height", "locale", "max_life", "idle_timeout")
@@ -266,3 +276,159 @@ class GetArtifactContentRequest(_message.Message):
     ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
     artifact_id: str
     def __init__(self, artifact_id: _Optional[str] = ...) -> None: ...
+
+class CreateLinkRequest(_message.Message):
+    __slots__ = ("browser_session_id", "right", "ttl", "control_id")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_ID_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    right: Right
+    ttl: _duration_pb2.Duration
+    control_id: str
+    def __init__(self, browser_session_id: _Optional[str] = ..., right: _Optional[_Union[Right, str]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., control_id: _Optional[str] = ...) -> None: ...
+
+class CreateLinkResponse(_message.Message):
+    __slots__ = ("cdp_url", "live_url", "expire_time")
+    CDP_URL_FIELD_NUMBER: _ClassVar[int]
+    LIVE_URL_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    cdp_url: str
+    live_url: str
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, cdp_url: _Optional[str] = ..., live_url: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class LocateSessionRequest(_message.Message):
+    __slots__ = ("browser_session_id", "token")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    token: str
+    def __init__(self, browser_session_id: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
+
+class LocateSessionResponse(_message.Message):
+    __slots__ = ("url",)
+    URL_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    def __init__(self, url: _Optional[str] = ...) -> None: ...
+
+class GetActivityRequest(_message.Message):
+    __slots__ = ("browser_session_id",)
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    def __init__(self, browser_session_id: _Optional[str] = ...) -> None: ...
+
+class GetActivityResponse(_message.Message):
+    __slots__ = ("usage", "control")
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    usage: Usage
+    control: Control
+    def __init__(self, usage: _Optional[_Union[Usage, _Mapping]] = ..., control: _Optional[_Union[Control, _Mapping]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("commands", "refused_commands", "bytes_in", "bytes_out")
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    commands: int
+    refused_commands: int
+    bytes_in: int
+    bytes_out: int
+    def __init__(self, commands: _Optional[int] = ..., refused_commands: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ...) -> None: ...
+
+class Control(_message.Message):
+    __slots__ = ("control_id", "holder", "take_time", "expire_time", "agent_rests")
+    CONTROL_ID_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    TAKE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    AGENT_RESTS_FIELD_NUMBER: _ClassVar[int]
+    control_id: str
+    holder: str
+    take_time: _timestamp_pb2.Timestamp
+    expire_time: _timestamp_pb2.Timestamp
+    agent_rests: bool
+    def __init__(self, control_id: _Optional[str] = ..., holder: _Optional[str] = ..., take_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_rests: _Optional[bool] = ...) -> None: ...
+
+class OpenPageRequest(_message.Message):
+    __slots__ = ("browser_session_id", "url", "control_id", "timeout")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    url: str
+    control_id: str
+    timeout: _duration_pb2.Duration
+    def __init__(self, browser_session_id: _Optional[str] = ..., url: _Optional[str] = ..., control_id: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class OpenPageResponse(_message.Message):
+    __slots__ = ("url", "title", "status")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    title: str
+    status: int
+    def __init__(self, url: _Optional[str] = ..., title: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
+
+class GetContentRequest(_message.Message):
+    __slots__ = ("browser_session_id",)
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    def __init__(self, browser_session_id: _Optional[str] = ...) -> None: ...
+
+class GetContentResponse(_message.Message):
+    __slots__ = ("url", "title", "html", "text", "truncated")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    HTML_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    title: str
+    html: str
+    text: str
+    truncated: bool
+    def __init__(self, url: _Optional[str] = ..., title: _Optional[str] = ..., html: _Optional[str] = ..., text: _Optional[str] = ..., truncated: _Optional[bool] = ...) -> None: ...
+
+class PrintPdfRequest(_message.Message):
+    __slots__ = ("browser_session_id", "name", "paper", "landscape", "background")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PAPER_FIELD_NUMBER: _ClassVar[int]
+    LANDSCAPE_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    name: str
+    paper: str
+    landscape: bool
+    background: bool
+    def __init__(self, browser_session_id: _Optional[str] = ..., name: _Optional[str] = ..., paper: _Optional[str] = ..., landscape: _Optional[bool] = ..., background: _Optional[bool] = ...) -> None: ...
+
+class PrintPdfResponse(_message.Message):
+    __slots__ = ("artifact",)
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    artifact: Artifact
+    def __init__(self, artifact: _Optional[_Union[Artifact, _Mapping]] = ...) -> None: ...
+
+class EvaluateRequest(_message.Message):
+    __slots__ = ("browser_session_id", "expression", "control_id", "timeout")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    expression: str
+    control_id: str
+    timeout: _duration_pb2.Duration
+    def __init__(self, browser_session_id: _Optional[str] = ..., expression: _Optional[str] = ..., control_id: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class EvaluateResponse(_message.Message):
+    __slots__ = ("value",)
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    value: _struct_pb2.Value
+    def __init__(self, value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...

@@ -96,6 +96,41 @@ class BrowserSessionServiceStub:
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetArtifactContentRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.CreateLink = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/CreateLink',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.FromString,
+                _registered_method=True)
+        self.LocateSession = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/LocateSession',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionResponse.FromString,
+                _registered_method=True)
+        self.GetActivity = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/GetActivity',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityResponse.FromString,
+                _registered_method=True)
+        self.OpenPage = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/OpenPage',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageResponse.FromString,
+                _registered_method=True)
+        self.GetContent = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/GetContent',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentResponse.FromString,
+                _registered_method=True)
+        self.PrintPdf = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/PrintPdf',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfResponse.FromString,
+                _registered_method=True)
+        self.Evaluate = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/Evaluate',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateResponse.FromString,
+                _registered_method=True)
 
 
 class BrowserSessionServiceServicer:
@@ -195,6 +230,59 @@ class BrowserSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateLink(self, request, context):
+        """An address that carries one right to one session until it expires: a CDP endpoint for a driver
+        of one's own, or the live view for a person. FAILED_PRECONDITION: somebody else holds the
+        session and the right would act in it; take its control first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LocateSession(self, request, context):
+        """Where the browser of a link is served. UNAUTHENTICATED: the link is not good, or no longer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetActivity(self, request, context):
+        """What goes on in a session: what its drivers sent and got, and who holds its wheel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenPage(self, request, context):
+        """Opens an address in the session's active page and waits until it has loaded.
+        FAILED_PRECONDITION: it could not be opened, or a run holds the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetContent(self, request, context):
+        """What the session's active page holds now: address, title, document, visible text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PrintPdf(self, request, context):
+        """Prints the session's active page and keeps the PDF as an artifact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Evaluate(self, request, context):
+        """The value of a JavaScript expression in the session's active page. FAILED_PRECONDITION: the
+        script failed, or a run holds the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrowserSessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -257,6 +345,41 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.GetArtifactContent,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetArtifactContentRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'CreateLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateLink,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.SerializeToString,
+            ),
+            'LocateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocateSession,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionResponse.SerializeToString,
+            ),
+            'GetActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetActivity,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityResponse.SerializeToString,
+            ),
+            'OpenPage': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenPage,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageResponse.SerializeToString,
+            ),
+            'GetContent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetContent,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentResponse.SerializeToString,
+            ),
+            'PrintPdf': grpc.unary_unary_rpc_method_handler(
+                    servicer.PrintPdf,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfResponse.SerializeToString,
+            ),
+            'Evaluate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Evaluate,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -584,6 +707,195 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/GetArtifactContent',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetArtifactContentRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/CreateLink',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/LocateSession',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/GetActivity',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenPage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/OpenPage',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetContent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/GetContent',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrintPdf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/PrintPdf',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Evaluate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/Evaluate',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateResponse.FromString,
             options,
             channel_credentials,
             insecure,

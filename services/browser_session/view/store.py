@@ -1,0 +1,148 @@
+"""The tables of what is seen and done from outside, and the only SQL over them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from libs.db import Timestamp, Tx
+from services.browser_session.store.tables import METADATA, changed
+from services.browser_session.view.usage import Usage
+
+USAGE = sa.Table(
+    "usage",
+    METADATA,
+    sa.Column("session_id", sa.String(64), primary_key=True),
+    sa.Column("commands", sa.BigInteger, nullable=False),
+    sa.Column("refused", sa.BigInteger, nullable=False),
+    sa.Column("bytes_in", sa.BigInteger, nullable=False),
+    sa.Column("bytes_out", sa.BigInteger, nullable=False),
+)
+
+CONTROLS = sa.Table(
+    "controls",
+    METADATA,
+    sa.Column("session_id", sa.String(64), primary_key=True),
+    sa.Column("organization_id", sa.String(64), nullable=False),
+    sa.Column("control_id", sa.String(64), nullable=False),
+    sa.Column("holder", sa.String(100), nullable=False),
+    # The owner of the browser has seen it, and the agent acts no more.
+    sa.Column("is_settled", sa.Boolean, nullable=False),
+    sa.Column("taken_at", Timestamp, nullable=False),
+    sa.Column("until", Timestamp, nullable=False),
+)
+
+_COUNTERS = ("commands", "refused", "bytes_in", "bytes_out")
+_USAGE = sa.select(USAGE).where(USAGE.c.session_id == sa.bindparam("session_id"))
+_ADD_USAGE = (
+    sa.update(USAGE)
+    .where(USAGE.c.session_id == sa.bindparam("key"))
+    .values({name: USAGE.c[name] + sa.bindparam(f"more_{name}") for name in _COUNTERS})
+)
+_INSERT_USAGE = sa.insert(USAGE)
+_CONTROL = sa.select(CONTROLS).where(CONTROLS.c.session_id == sa.bindparam("session_id"))
+_CONTROLS = sa.select(CONTROLS).where(
+    CONTROLS.c.session_id.in_(sa.bindparam("session_ids", expanding=True))
+)
+_INSERT_CONTROL = sa.insert(CONTROLS)
+_RENEW_CONTROL = (
+    sa.update(CONTROLS)
+    .where(
+        CONTROLS.c.session_id == sa.bindparam("key"),
+        CONTROLS.c.control_id == sa.bindparam("control"),
+    )
+    .values(until=sa.bindparam("new_until"))
+)
+_SETTLE_CONTROL = (
+    sa.update(CONTROLS)
+    .where(
+        CONTROLS.c.session_id == sa.bindparam("key"),
+        CONTROLS.c.control_id == sa.bindparam("control"),
+    )
+    .values(is_settled=True)
+)
+_DELETE_CONTROL = sa.delete(CONTROLS).where(
+    CONTROLS.c.session_id == sa.bindparam("session_id"),
+    CONTROLS.c.control_id == sa.bindparam("control_id"),
+)
+
+
+@dataclass(frozen=True)
+class Control:
+    """A person who holds the wheel of a session, for a while."""
+
+    session_id: str
+    organization_id: str
+    control_id: str
+    holder: str
+    is_settled: bool
+    taken_at: datetime
+    until: datetime
+
+
+def wheel_topic(replica: str) -> str:
+    """The topic on which a replica hears that a wheel of its sessions was taken or given back."""
+    return f"browser_session.wheel.{replica}"
+
+
+def add_usage(tx: Tx, counted: Mapping[str, Usage]) -> None:
+    """Adds what was counted to the sums of these sessions."""
+    for session_id, usage in counted.items():
+        more = {f"more_{name}": getattr(usage, name) for name in _COUNTERS}
+        if tx.execute(_ADD_USAGE, {"key": session_id, **more}).rowcount == 0:
+            tx.execute(_INSERT_USAGE, {"session_id": session_id, **vars(usage)})
+
+
+def usage(tx: Tx, session_id: str) -> Usage:
+    """What went through for a session so far."""
+    row = tx.execute(_USAGE, {"session_id": session_id}).one_or_none()
+    return Usage(**{name: getattr(row, name) for name in _COUNTERS}) if row else Usage()
+
+
+def control(tx: Tx, session_id: str) -> Control | None:
+    """Who holds the wheel of a session now."""
+    row = tx.execute(_CONTROL, {"session_id": session_id}).one_or_none()
+    return Control(**row._mapping) if row and row.until > tx.now else None
+
+
+def controls(tx: Tx, session_ids: Collection[str]) -> dict[str, Control]:
+    """Who holds the wheels of these sessions; also those whose time is over."""
+    if not session_ids:
+        return {}
+    rows = tx.execute(_CONTROLS, {"session_ids": list(session_ids)})
+    return {row.session_id: Control(**row._mapping) for row in rows}
+
+
+def add_control(tx: Tx, new: Control) -> None:
+    """Writes down who has taken the wheel, in place of whoever had it before."""
+    old = tx.execute(_CONTROL, {"session_id": new.session_id}).one_or_none()
+    if old is not None:
+        tx.execute(_DELETE_CONTROL, {"session_id": new.session_id, "control_id": old.control_id})
+    tx.execute(_INSERT_CONTROL, vars(new))
+
+
+def renew_control(tx: Tx, session_id: str, control_id: str, span: timedelta) -> bool:
+    """Lets the wheel be held for so long from now; False when it is not held any more."""
+    held = control(tx, session_id)
+    if held is None or held.control_id != control_id:
+        return False
+    until = tx.now + span
+    tx.execute(_RENEW_CONTROL, {"key": session_id, "control": control_id, "new_until": until})
+    return True
+
+
+def settle_control(tx: Tx, session_id: str, control_id: str) -> None:
+    """Notes that the agent acts no more."""
+    tx.execute(_SETTLE_CONTROL, {"key": session_id, "control": control_id})
+    tx.notify(changed(session_id))
+
+
+def delete_control(tx: Tx, session_id: str, control_id: str) -> bool:
+    """The wheel is given back; False when somebody else has it, or nobody."""
+    values = {"session_id": session_id, "control_id": control_id}
+    gone = tx.execute(_DELETE_CONTROL, values).rowcount == 1
+    tx.notify(changed(session_id))
+    return gone
