@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from services.browser_session.cdp import CdpConnection, CdpError
 from services.browser_session.cdp_policy import download_behavior
 from services.browser_session.domain import Session
 from services.browser_session.profile import Profile, capture
+from services.browser_session.view.limits import Limits
+from services.browser_session.view.screencast import Screencast
 from services.browser_session.view.wheel import Wheel
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,8 @@ class Download:
 
     path: Path
     suggested_name: str
+    refused: str = ""
+    """Why it is not kept, if it is not."""
 
 
 KeepDownload = Callable[[Download], Awaitable[None]]
@@ -53,6 +58,7 @@ class LiveSession:
         self.browser = browser
         self.profile = Profile()
         self.active_page = ""
+        self.largest_download_bytes = Limits().largest_download_bytes
         self.wheel = Wheel(clock)
         self.clearing: asyncio.Task[None] | None = None
         self._clock = clock
@@ -79,6 +85,7 @@ class LiveSession:
 
     async def open(self, http: aiohttp.ClientSession, timeout_s: float) -> None:
         """Opens our own line to the browser: downloads are allowed and reported from now on."""
+        self.screencast = Screencast(self, http, self._clock)
         try:
             async with asyncio.timeout(timeout_s):
                 self._control = await CdpConnection.open(
@@ -178,15 +185,31 @@ class LiveSession:
     def _progress(self, params: dict[str, Any]) -> None:
         self.touch()
         if params["state"] == "inProgress":
+            size = max(params["receivedBytes"], params["totalBytes"])
+            if size > self.largest_download_bytes and self._control is not None:
+                self._spawn(self._refuse(params["guid"], size))
             return
         name = self._names.pop(params["guid"], "")
         if params["state"] != "completed":
             return
         # The name on disk is the browser's random one; what the site suggested is only shown.
         path = self.browser.downloads / Path(params["guid"]).name
-        task = asyncio.create_task(self._keep_download(Download(path, name)))
+        self._spawn(self._keep_download(Download(path, name)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
+
+    async def _refuse(self, guid: str, size: int) -> None:
+        """Ends a download that is too large, once."""
+        name = self._names.pop(guid, None)
+        if name is None or self._control is None:
+            return
+        with contextlib.suppress(CdpError, errors.PodiumError):
+            await self._control.send("Browser.cancelDownload", {"guid": guid})
+        why = f"it is larger than {self.largest_download_bytes} bytes"
+        await self._keep_download(Download(self.browser.downloads / Path(guid).name, name, why))
 
     async def _keep_download(self, download: Download) -> None:
         try:

@@ -188,6 +188,7 @@ class Pool:
             lambda done: self._keep(row.session_id, done),
             lambda found: self._keep_profile(row, found),
         )
+        live.largest_download_bytes = self._artifacts.limits.largest_download_bytes
         try:
             await live.open(self.http, timeout_s)
         except BaseException:
@@ -321,7 +322,12 @@ class Pool:
 
     async def _keep(self, session_id: str, download: Download) -> None:
         row = await self.row(session_id)
-        if row is not None:
+        if row is None:
+            return
+        if download.refused:
+            name = download.suggested_name or "download"
+            await self._artifacts.refuse_download(row, name, download.refused)
+        else:
             await self._artifacts.keep_download(row, download.path, download.suggested_name)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -24,7 +24,11 @@ from services.browser_session.domain import Options, Reason, Session, State, che
 from services.browser_session.events import RunEvents
 from services.browser_session.pool import Pool
 from services.browser_session.settings import BrowserSettings
-from services.browser_session.view.service import Outside, OutsideRpcs
+from services.browser_session.view.live_door import LiveDoor
+from services.browser_session.view.retention import Retention
+from services.browser_session.view.service.files import FileRpcs
+from services.browser_session.view.service.outside import Outside, OutsideRpcs
+from services.browser_session.view.uploads import Uploads
 from services.browser_session.view.wheels import Wheels
 
 DEADLINE_MARGIN_S = 0.5
@@ -35,7 +39,7 @@ DEFAULT_WAIT_S = 60.0
 LONGEST_REQUEST_ID = 128
 
 
-class BrowserSessionService(OutsideRpcs, pb_grpc.BrowserSessionServiceServicer):
+class BrowserSessionService(OutsideRpcs, FileRpcs, pb_grpc.BrowserSessionServiceServicer):
     """Browsers and the files that come out of them."""
 
     settings = BrowserSettings
@@ -56,16 +60,31 @@ class BrowserSessionService(OutsideRpcs, pb_grpc.BrowserSessionServiceServicer):
     @asynccontextmanager
     async def open(cls, mesh: Mesh) -> AsyncIterator[BrowserSessionService]:
         """The service with its browsers; they end with it."""
-        artifacts = Artifacts(mesh.settings.artifacts, mesh.db, mesh.signals, mesh.clock)
+        settings, root = mesh.settings, mesh.settings.artifacts
+        assert isinstance(settings, BrowserSettings)
+        limits = settings.limits
+        artifacts = Artifacts(root, mesh.db, mesh.signals, mesh.clock, limits)
+        retention = Retention(root, mesh.db, mesh.clock, settings.retention_sweep_s)
         pool = Pool(mesh, artifacts)
+        door = LiveDoor(pool.gateway, mesh.db, mesh.clock)
+        pool.gateway.more.append(("/sessions/{session_id}/live", door.serve))
         await pool.open()
         mesh.on_drain(pool.drain)
         mesh.spawn(Attendant(mesh, pool).attend(), "browser-sessions")
         mesh.spawn(Wheels(mesh, pool).attend(), "wheels")
-        assert isinstance(mesh.settings, BrowserSettings)
-        url = mesh.settings.public_url
+        mesh.spawn(retention.attend(), "retention")
+        outside = Outside(
+            mesh.db,
+            mesh.clock,
+            mesh.signals,
+            pool,
+            artifacts,
+            Uploads(root, mesh.db, limits),
+            retention,
+            settings.public_url,
+        )
         try:
-            yield cls(Outside(mesh.db, mesh.clock, mesh.signals, pool, artifacts, url))
+            yield cls(outside)
         finally:
             await pool.close()
 

@@ -182,6 +182,7 @@ class Errand:
     async def _act(self, step: Step, phase: Phase, planner: str, *, recovers: bool = False) -> None:
         """Carry one action out and record it; failing ends the task unless the planner recovers."""
         assert self._scene is not None
+        await self._tools.browsers.await_wheel(*self._key)
         kind: str = step.kind  # type: ignore[attr-defined]
         before = self._journal.interrupted
         mark = ""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 from aiohttp import web
-from playwright.async_api import Error, async_playwright
+from playwright.async_api import Browser, Error, async_playwright
 
+from services.browser_session.browser import find_binary
 from tests.support.serving import served
 
 PAGE = """<title>Shop</title><body style="margin:0">
@@ -27,6 +29,16 @@ async def site() -> AsyncIterator[str]:
     app.router.add_get("/", page)
     async with served(app) as url:
         yield url
+
+
+@asynccontextmanager
+async def chromium(playwright) -> AsyncIterator[Browser]:
+    """A person's own browser."""
+    browser = await playwright.chromium.launch(executable_path=str(find_binary()))
+    try:
+        yield browser
+    finally:
+        await browser.close()
 
 
 class Api:
@@ -104,3 +116,27 @@ async def test_calls_on_a_page(api, session, site) -> None:
         problem = await refused.json()
     assert (refused.status, problem["reason"]) == (400, "SCRIPT_FAILED"), json.dumps(problem)
     assert "no is not defined" in problem["detail"]
+
+
+async def test_a_person_takes_over_in_the_live_page(api, session, site) -> None:
+    await api.post(f"{session}:open", url=site)
+    taken = await api.post(f"{session}:takeControl", holder="Ada")
+    assert taken["control"]["holder"] == "Ada"
+    async with async_playwright() as playwright, chromium(playwright) as browser:
+        page = await browser.new_page(viewport={"width": 1300, "height": 900})
+        await page.goto(taken["live_url"])
+        await page.wait_for_selector("text=you act")
+        canvas = page.locator("canvas")
+        box = await canvas.bounding_box()
+        assert box is not None
+        scale = box["width"] / 1280
+        await canvas.click(position={"x": 60 * scale, "y": 35 * scale})
+        await page.keyboard.type("Ada")
+        await canvas.click(position={"x": 60 * scale, "y": 95 * scale})
+        await page.wait_for_selector("output:has-text('Hello Ada')")
+        held = await api.get(f"{session}/activity")
+        assert held["control"]["control_id"] == taken["control"]["control_id"]
+        await api.post(f"{session}:returnControl")
+        await page.wait_for_selector("#state:has-text('over')")
+    watched = await api.post(f"{session}/links", right="RIGHT_VIEW")
+    assert watched["live_url"].startswith(f"{api.rest}/live#bs_")

@@ -8,8 +8,11 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from libs import errors
 from libs.db import Timestamp, Tx
-from services.browser_session.store.tables import METADATA, changed
+from services.browser_session.domain import Artifact, Kind
+from services.browser_session.store import artifacts
+from services.browser_session.store.tables import ARTIFACTS, METADATA, changed
 from services.browser_session.view.usage import Usage
 
 USAGE = sa.Table(
@@ -33,6 +36,17 @@ CONTROLS = sa.Table(
     sa.Column("is_settled", sa.Boolean, nullable=False),
     sa.Column("taken_at", Timestamp, nullable=False),
     sa.Column("until", Timestamp, nullable=False),
+)
+
+UPLOADS = sa.Table(
+    "uploads",
+    METADATA,
+    sa.Column("artifact_id", sa.String(64), primary_key=True),
+    sa.Column("organization_id", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("content_type", sa.String(100), nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Timestamp, nullable=False),
 )
 
 _COUNTERS = ("commands", "refused", "bytes_in", "bytes_out")
@@ -68,6 +82,45 @@ _DELETE_CONTROL = sa.delete(CONTROLS).where(
     CONTROLS.c.session_id == sa.bindparam("session_id"),
     CONTROLS.c.control_id == sa.bindparam("control_id"),
 )
+_UPLOAD = sa.select(UPLOADS).where(
+    UPLOADS.c.organization_id == sa.bindparam("organization_id"),
+    UPLOADS.c.artifact_id == sa.bindparam("artifact_id"),
+)
+_INSERT_UPLOAD = sa.insert(UPLOADS)
+_GROW_UPLOAD = (
+    sa.update(UPLOADS)
+    .where(UPLOADS.c.artifact_id == sa.bindparam("key"))
+    .values(size_bytes=sa.bindparam("new_size"))
+)
+_ABANDONED = (
+    sa.select(UPLOADS)
+    .where(UPLOADS.c.created_at < sa.bindparam("before", type_=Timestamp))
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+_FORGET_UPLOADS = sa.delete(UPLOADS).where(
+    UPLOADS.c.artifact_id.in_(sa.bindparam("artifact_ids", expanding=True))
+)
+_INSERT_ARTIFACT = sa.insert(ARTIFACTS)
+_EXPIRED = (
+    sa.select(ARTIFACTS)
+    .where(ARTIFACTS.c.expires_at <= sa.bindparam("now", type_=Timestamp))
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+_FORGET_ARTIFACTS = sa.delete(ARTIFACTS).where(
+    ARTIFACTS.c.artifact_id.in_(sa.bindparam("artifact_ids", expanding=True))
+)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that is coming in."""
+
+    artifact_id: str
+    organization_id: str
+    name: str
+    content_type: str
+    size_bytes: int
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -146,3 +199,51 @@ def delete_control(tx: Tx, session_id: str, control_id: str) -> bool:
     gone = tx.execute(_DELETE_CONTROL, values).rowcount == 1
     tx.notify(changed(session_id))
     return gone
+
+
+def add_upload(tx: Tx, new: Upload) -> None:
+    """A file begins to come in."""
+    tx.execute(_INSERT_UPLOAD, vars(new))
+
+
+def upload(tx: Tx, organization_id: str, artifact_id: str) -> Upload:
+    """A file that is coming in; raises NotFound."""
+    values = {"organization_id": organization_id, "artifact_id": artifact_id}
+    row = tx.execute(_UPLOAD, values).one_or_none()
+    if row is None:
+        raise errors.NotFound("upload", artifact_id)
+    return Upload(**row._mapping)
+
+
+def grow_upload(tx: Tx, artifact_id: str, size_bytes: int) -> None:
+    """So much of it has come."""
+    tx.execute(_GROW_UPLOAD, {"key": artifact_id, "new_size": size_bytes})
+
+
+def finish_upload(tx: Tx, kept: Artifact) -> None:
+    """All of it is there: it is an artifact from now on."""
+    tx.execute(_FORGET_UPLOADS, {"artifact_ids": [kept.artifact_id]})
+    tx.execute(_INSERT_ARTIFACT, vars(kept))
+    artifacts.tell(tx, kept)
+
+
+def abandoned(tx: Tx, span: timedelta, most: int) -> list[Upload]:
+    """Uploads that began longer ago than that."""
+    rows = tx.execute(_ABANDONED, {"before": tx.now - span, "most": most})
+    return [Upload(**row._mapping) for row in rows]
+
+
+def forget_uploads(tx: Tx, artifact_ids: Collection[str]) -> None:
+    """These are not coming any more."""
+    tx.execute(_FORGET_UPLOADS, {"artifact_ids": list(artifact_ids)})
+
+
+def expired(tx: Tx, most: int) -> list[Artifact]:
+    """Artifacts whose time is over."""
+    rows = tx.execute(_EXPIRED, {"now": tx.now, "most": most})
+    return [Artifact(**{**row._mapping, "kind": Kind(row.kind)}) for row in rows]
+
+
+def forget_artifacts(tx: Tx, artifact_ids: Collection[str]) -> None:
+    """These are gone."""
+    tx.execute(_FORGET_ARTIFACTS, {"artifact_ids": list(artifact_ids)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,14 @@ import orjson
 from google.protobuf import duration_pb2
 
 from libs import errors
-from libs.wire import seconds, span, timestamp, value
+from libs.wire import as_dict, seconds, span, timestamp, value
 from podium.browser_session.v1 import browser_session_pb2 as pb
+from services.browser_session.view.control import LONGEST_HOLDER
+from services.browser_session.view.gestures import MOST_AT_ONCE, Gesture, parse
 from services.browser_session.view.links import Link
 from services.browser_session.view.page import Content
 from services.browser_session.view.rights import Right
+from services.browser_session.view.screencast import MOST_PER_S, Picture
 from services.browser_session.view.store import Control
 from services.browser_session.view.usage import Usage
 
@@ -23,6 +27,7 @@ LONGEST_TEXT_BYTES = 1024 * 1024
 LARGEST_VALUE_BYTES = 1024 * 1024
 LONGEST_EXPRESSION = 100_000
 LONGEST_TIMEOUT_S = 55.0
+USUAL_PER_S = 10
 
 
 def right(number: int) -> Right:
@@ -39,15 +44,63 @@ def link(public_url: str, made: Link, token: str) -> pb.CreateLinkResponse:
     cdp = f"{public_url}/v1/browser_sessions/{made.subject}/cdp?token={token}"
     return pb.CreateLinkResponse(
         cdp_url=f"ws{cdp.removeprefix('http')}" if public_url else cdp,
-        # Behind the #: browsers keep that to themselves, so it is in nobody's log.
-        live_url=f"{public_url}/live#{made.subject}.{token}",
+        live_url=live_url(public_url, made.subject, token),
         expire_time=timestamp(made.expires_at),
     )
+
+
+def artifact_link(public_url: str, made: Link, token: str) -> pb.CreateArtifactLinkResponse:
+    """A file's link as an address."""
+    return pb.CreateArtifactLinkResponse(
+        url=f"{public_url.rstrip('/')}/v1/artifacts/{made.subject}/download?token={token}",
+        expire_time=timestamp(made.expires_at),
+    )
+
+
+def live_url(public_url: str, session_id: str, token: str) -> str:
+    """The page where a link's session is seen.
+
+    The token stands behind the #: browsers keep that to themselves, so it is in nobody's log.
+    """
+    return f"{public_url.rstrip('/')}/live#{session_id}.{token}"
 
 
 def ttl(request: Any) -> timedelta | None:
     """How long something is asked to last; None when the request does not say."""
     return span("ttl", request.ttl) if request.HasField("ttl") else None
+
+
+def holder(text: str) -> str:
+    """Who takes a wheel, as others are told."""
+    if len(text) > LONGEST_HOLDER:
+        raise errors.Invalid("holder", f"must be at most {LONGEST_HOLDER} characters")
+    return text.strip()
+
+
+def gestures(events: Sequence[pb.InputEvent]) -> list[Gesture]:
+    """What is to be done; Invalid names the event that makes no sense."""
+    if not 0 < len(events) <= MOST_AT_ONCE:
+        raise errors.Invalid("events", f"must be 1 to {MOST_AT_ONCE}")
+    return [parse(f"events[{place}]", as_dict(one)) for place, one in enumerate(events)]
+
+
+def per_second(number: int) -> int:
+    """How many pictures a second are asked for."""
+    if number < 0:
+        raise errors.Invalid("max_per_second", "must not be negative")
+    return min(number or USUAL_PER_S, MOST_PER_S)
+
+
+def picture(found: Picture) -> pb.WatchSessionResponse:
+    """What a session looks like."""
+    return pb.WatchSessionResponse(
+        sequence=found.number,
+        jpeg=found.jpeg,
+        url=found.url,
+        title=found.title,
+        width=found.width,
+        height=found.height,
+    )
 
 
 def timeout_s(request: Any, usual_s: float) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import grpc
@@ -10,7 +12,7 @@ import grpc
 from libs import context as contexts
 from libs import errors, ids
 from libs.clock import Clock
-from libs.db import Database
+from libs.db import Database, Tx
 from libs.secrets import Secret
 from libs.signals import Signals
 from podium.browser_session.v1 import browser_session_pb2 as pb
@@ -20,12 +22,19 @@ from services.browser_session.artifacts import Artifacts
 from services.browser_session.domain import Kind, Session, check_usable
 from services.browser_session.pool import Pool
 from services.browser_session.tokens import InvalidToken
-from services.browser_session.view import opening, page, store, wire
-from services.browser_session.view.links import Link
+from services.browser_session.view import control as controls
+from services.browser_session.view import opening, page, store, watching, wire
+from services.browser_session.view.links import LONGEST_TIME, Link
+from services.browser_session.view.live_door import perform
+from services.browser_session.view.retention import Retention
 from services.browser_session.view.rights import Right, check_may_act
+from services.browser_session.view.store import Control
+from services.browser_session.view.uploads import Uploads
 
 USUAL_LOAD_S = 30.0
 USUAL_SCRIPT_S = 10.0
+SETTLED_WITHIN_S = 4.0
+LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Outside:
     signals: Signals
     pool: Pool
     artifacts: Artifacts
+    uploads: Uploads
+    retention: Retention
     public_url: str
 
     async def session(self, session_id: str) -> Session:
@@ -70,6 +81,17 @@ class Outside:
         if held is None or held.control_id != control_id:
             raise errors.FailedPrecondition("this control is over", reason="CONTROL_OVER")
         return True
+
+    async def settled(self, taken: Control) -> Control:
+        """The control once the owner of the browser has seen it, or as it is after a while."""
+        async with self.signals.subscribe(sessions_store.changed(taken.session_id)) as changed:
+            deadline = self.clock.monotonic() + SETTLED_WITHIN_S
+            while True:
+                now = await self.db.read(lambda tx: store.control(tx, taken.session_id))
+                left_s = deadline - self.clock.monotonic()
+                if now is None or now.is_settled or left_s <= 0:
+                    return now or taken
+                await changed.wait(min(left_s, LOOK_AGAIN_S))
 
 
 class OutsideRpcs:
@@ -119,6 +141,64 @@ class OutsideRpcs:
             lambda tx: (store.usage(tx, row.session_id), store.control(tx, row.session_id))
         )
         return pb.GetActivityResponse(usage=wire.usage(usage), control=wire.control(control))
+
+    # Live view and take-over
+
+    async def WatchSession(
+        self, request: pb.WatchSessionRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.WatchSessionResponse]:
+        per_second = wire.per_second(request.max_per_second)
+        outside = self._outside
+        row, token = await outside.to_look(request.browser_session_id)
+        found = watching.pictures(outside.pool.http, row.cdp_url, token, per_second)
+        async with aclosing(found) as pictures:
+            async for picture in pictures:
+                yield wire.picture(picture)
+
+    async def TakeControl(
+        self, request: pb.TakeControlRequest, context: grpc.aio.ServicerContext
+    ) -> pb.TakeControlResponse:
+        outside, organization = self._outside, contexts.organization()
+        session_id = ids.check("browser_session_id", "bs", request.browser_session_id)
+        if request.control_id:
+            ids.check("control_id", "ctl", request.control_id)
+        span = controls.checked_time(wire.ttl(request))
+        holder = wire.holder(request.holder)
+        row, taken = await outside.db.write(
+            lambda tx: controls.take(tx, organization, session_id, request.control_id, holder, span)
+        )
+        settled = await outside.settled(taken)
+        expires_at = outside.pool.links.until(LONGEST_TIME, row.expires_at)
+        link = Link(Right.STEER, organization, session_id, expires_at, control_id=taken.control_id)
+        token = outside.pool.links.seal(link).reveal()
+        return pb.TakeControlResponse(
+            control=wire.control(settled),
+            live_url=wire.live_url(outside.public_url, session_id, token),
+        )
+
+    async def ReturnControl(
+        self, request: pb.ReturnControlRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ReturnControlResponse:
+        row = await self._outside.session(request.browser_session_id)
+        if request.control_id:
+            ids.check("control_id", "ctl", request.control_id)
+
+        def unit(tx: Tx) -> None:
+            held = store.control(tx, row.session_id)
+            if held is not None and request.control_id in ("", held.control_id):
+                controls.give_back(tx, held)
+
+        await self._outside.db.write(unit)
+        return pb.ReturnControlResponse()
+
+    async def SendInput(
+        self, request: pb.SendInputRequest, context: grpc.aio.ServicerContext
+    ) -> pb.SendInputResponse:
+        found = wire.gestures(request.events)
+        row, token = await self._outside.to_act(request.browser_session_id, request.control_id)
+        async with page.active_page(self._outside.pool.http, row.cdp_url, token) as opened:
+            await perform(opened, found)
+        return pb.SendInputResponse()
 
     # Calls on a page
 
