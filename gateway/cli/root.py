@@ -23,6 +23,7 @@ from gateway.cli import (
     sessions,
     totp,
     tracing,
+    views,
     webhooks,
     workflows,
 )
@@ -73,6 +74,8 @@ for command in (
 ):
     podium.add_command(command)
 admin.admin.add_command(rebuild.rebuild)
+for command in views.COMMANDS:
+    sessions.sessions.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

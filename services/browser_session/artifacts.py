@@ -59,9 +59,20 @@ class Artifacts:
 
     async def keep(self, row: Session, kind: Kind, name: str, data: bytes) -> Artifact:
         """Keeps what was made of a session under the given name, or one made of the time."""
-        ending, content_type = MADE[kind]
         artifact_id = ids.new("art")
         stored = await self._files.keep_bytes(self._path(row, artifact_id), data)
+        return await self._add_made(row, artifact_id, kind, name, stored)
+
+    async def keep_made(self, row: Session, kind: Kind, name: str, path: Path) -> Artifact:
+        """Takes over a file that was made of a session."""
+        artifact_id = ids.new("art")
+        stored = await self._files.keep_file(self._path(row, artifact_id), path)
+        return await self._add_made(row, artifact_id, kind, name, stored)
+
+    async def _add_made(
+        self, row: Session, artifact_id: str, kind: Kind, name: str, stored: Stored
+    ) -> Artifact:
+        ending, content_type = MADE[kind]
         made_up = f"{kind.value}-{self._clock.now():%Y%m%d-%H%M%S}{ending}"
         shown = safe_name(name, made_up)
         if not shown.lower().endswith(ending):

@@ -20,6 +20,7 @@ from services.browser_session.cdp_policy import download_behavior
 from services.browser_session.domain import Session
 from services.browser_session.profile import Profile, capture
 from services.browser_session.view.limits import Limits
+from services.browser_session.view.recorder import Recorder
 from services.browser_session.view.screencast import Screencast
 from services.browser_session.view.wheel import Wheel
 
@@ -60,6 +61,9 @@ class LiveSession:
         self.active_page = ""
         self.largest_download_bytes = Limits().largest_download_bytes
         self.wheel = Wheel(clock)
+        self.recorder: Recorder | None = None
+        self.before_end: list[Callable[[], Awaitable[None]]] = []
+        """What is to be done before the browser ends and its folder is removed."""
         self.clearing: asyncio.Task[None] | None = None
         self._clock = clock
         self._keep = keep
@@ -154,9 +158,20 @@ class LiveSession:
             self._keeping_profile.cancel()
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=FLUSH_TIMEOUT_S)
+        for finish in self.before_end:
+            await self._finish(finish)
+        self.before_end.clear()
         if self._control:
             await self._control.close()
         await self.browser.kill()
+
+    async def _finish(self, finish: Callable[[], Awaitable[None]]) -> None:
+        """The browser ends whatever becomes of this."""
+        try:
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                await finish()
+        except Exception:
+            log.exception("something of session %s was not kept", self.session_id)
 
     async def _allow_downloads(self) -> None:
         if self._control:
@@ -173,8 +188,21 @@ class LiveSession:
             self.active_page = params["targetInfo"]["targetId"]
         elif method == "Target.targetInfoChanged":
             self._navigated(params["targetInfo"])
+        elif method == "Target.targetCrashed":
+            self._spawn(self._replace_page(params["targetId"]))
         elif method == "Target.targetDestroyed":
             self._urls.pop(params["targetId"], None)
+
+    async def _replace_page(self, target_id: str) -> None:
+        """A page whose renderer died shows and answers nothing: another takes its place."""
+        if self._control is None:
+            return
+        url = self._urls.get(target_id, "")
+        log.warning("a page of session %s crashed", self.session_id)
+        with contextlib.suppress(CdpError, errors.PodiumError):
+            # First the new one: a browser without any page may end.
+            await self._control.send("Target.createTarget", {"url": url or "about:blank"})
+            await self._control.send("Target.closeTarget", {"targetId": target_id})
 
     def _navigated(self, target: dict[str, Any]) -> None:
         # Attaching to a page is announced, too; only another address is news.
@@ -187,7 +215,7 @@ class LiveSession:
         if params["state"] == "inProgress":
             size = max(params["receivedBytes"], params["totalBytes"])
             if size > self.largest_download_bytes and self._control is not None:
-                self._spawn(self._refuse(params["guid"], size))
+                self._spawn(self._refuse(params["guid"]))
             return
         name = self._names.pop(params["guid"], "")
         if params["state"] != "completed":
@@ -201,7 +229,7 @@ class LiveSession:
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
 
-    async def _refuse(self, guid: str, size: int) -> None:
+    async def _refuse(self, guid: str) -> None:
         """Ends a download that is too large, once."""
         name = self._names.pop(guid, None)
         if name is None or self._control is None:

@@ -67,6 +67,8 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
         self.lose: Lose = self._end_lost
+        self.on_live: list[Callable[[LiveSession], Awaitable[None]]] = []
+        """Who is told of a browser before its session is usable."""
         self.places = Places(mesh.db, mesh.signals, mesh.settings.capacity, self.spawn)
 
     @property
@@ -191,6 +193,8 @@ class Pool:
         live.largest_download_bytes = self._artifacts.limits.largest_download_bytes
         try:
             await live.open(self.http, timeout_s)
+            for greet in self.on_live:
+                await greet(live)
         except BaseException:
             await browser.kill()
             raise

@@ -25,9 +25,11 @@ from services.browser_session.events import RunEvents
 from services.browser_session.pool import Pool
 from services.browser_session.settings import BrowserSettings
 from services.browser_session.view.live_door import LiveDoor
+from services.browser_session.view.recordings import Recordings
 from services.browser_session.view.retention import Retention
 from services.browser_session.view.service.files import FileRpcs
 from services.browser_session.view.service.outside import Outside, OutsideRpcs
+from services.browser_session.view.service.records import RecordingRpcs
 from services.browser_session.view.uploads import Uploads
 from services.browser_session.view.wheels import Wheels
 
@@ -39,7 +41,9 @@ DEFAULT_WAIT_S = 60.0
 LONGEST_REQUEST_ID = 128
 
 
-class BrowserSessionService(OutsideRpcs, FileRpcs, pb_grpc.BrowserSessionServiceServicer):
+class BrowserSessionService(
+    OutsideRpcs, FileRpcs, RecordingRpcs, pb_grpc.BrowserSessionServiceServicer
+):
     """Browsers and the files that come out of them."""
 
     settings = BrowserSettings
@@ -68,10 +72,11 @@ class BrowserSessionService(OutsideRpcs, FileRpcs, pb_grpc.BrowserSessionService
         pool = Pool(mesh, artifacts)
         door = LiveDoor(pool.gateway, mesh.db, mesh.clock)
         pool.gateway.more.append(("/sessions/{session_id}/live", door.serve))
+        recordings = Recordings(mesh, pool, artifacts, settings.always_recorded)
         await pool.open()
         mesh.on_drain(pool.drain)
         mesh.spawn(Attendant(mesh, pool).attend(), "browser-sessions")
-        mesh.spawn(Wheels(mesh, pool).attend(), "wheels")
+        mesh.spawn(Wheels(mesh, pool, recordings).attend(), "wheels")
         mesh.spawn(retention.attend(), "retention")
         outside = Outside(
             mesh.db,

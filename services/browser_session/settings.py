@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from libs.settings import Settings
+from services.browser_session.domain import Kind
 from services.browser_session.view.limits import Limits
 
 MEMORY_SHARE = 0.6
@@ -49,6 +50,15 @@ class BrowserSettings(Settings):
         30.0, ge=0, description="how long files are kept; 0: until they are deleted"
     )
     retention_sweep_s: float = Field(60.0, gt=0, description="how often old files are removed")
+
+    record_sessions: str = Field(
+        "", description='what is recorded of every session: "console", "har", "recording"'
+    )
+
+    @property
+    def always_recorded(self) -> frozenset[Kind]:
+        """What is recorded of every session."""
+        return frozenset(Kind(part.strip()) for part in self.record_sessions.split(",") if part)
 
     @property
     def limits(self) -> Limits:

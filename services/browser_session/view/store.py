@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from libs import errors
-from libs.db import Timestamp, Tx
+from libs.db import JSON, Timestamp, Tx
 from services.browser_session.domain import Artifact, Kind
 from services.browser_session.store import artifacts
 from services.browser_session.store.tables import ARTIFACTS, METADATA, changed
@@ -47,6 +47,19 @@ UPLOADS = sa.Table(
     sa.Column("content_type", sa.String(100), nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("created_at", Timestamp, nullable=False),
+)
+
+RECORDINGS = sa.Table(
+    "recordings",
+    METADATA,
+    sa.Column("session_id", sa.String(64), primary_key=True),
+    sa.Column("organization_id", sa.String(64), nullable=False),
+    sa.Column("kinds", JSON, nullable=False),
+    sa.Column("is_wanted", sa.Boolean, nullable=False),
+    # The owner of the browser has begun.
+    sa.Column("has_begun", sa.Boolean, nullable=False),
+    # What came of it, once it has ended.
+    sa.Column("artifact_ids", JSON),
 )
 
 _COUNTERS = ("commands", "refused", "bytes_in", "bytes_out")
@@ -109,6 +122,40 @@ _EXPIRED = (
 _FORGET_ARTIFACTS = sa.delete(ARTIFACTS).where(
     ARTIFACTS.c.artifact_id.in_(sa.bindparam("artifact_ids", expanding=True))
 )
+_RECORDINGS = sa.select(RECORDINGS).where(
+    RECORDINGS.c.session_id.in_(sa.bindparam("session_ids", expanding=True))
+)
+_FORGET_RECORDING = sa.delete(RECORDINGS).where(
+    RECORDINGS.c.session_id == sa.bindparam("session_id")
+)
+_INSERT_RECORDING = sa.insert(RECORDINGS)
+_STOP_RECORDING = (
+    sa.update(RECORDINGS)
+    .where(RECORDINGS.c.session_id == sa.bindparam("key"))
+    .values(is_wanted=False)
+)
+_BEGUN_RECORDING = (
+    sa.update(RECORDINGS)
+    .where(RECORDINGS.c.session_id == sa.bindparam("key"))
+    .values(has_begun=True)
+)
+_KEEP_RECORDING = (
+    sa.update(RECORDINGS)
+    .where(RECORDINGS.c.session_id == sa.bindparam("key"))
+    .values(is_wanted=False, artifact_ids=sa.bindparam("kept", type_=JSON))
+)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is recorded of a session, or was."""
+
+    session_id: str
+    organization_id: str
+    kinds: frozenset[Kind]
+    is_wanted: bool
+    has_begun: bool
+    artifact_ids: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -247,3 +294,52 @@ def expired(tx: Tx, most: int) -> list[Artifact]:
 def forget_artifacts(tx: Tx, artifact_ids: Collection[str]) -> None:
     """These are gone."""
     tx.execute(_FORGET_ARTIFACTS, {"artifact_ids": list(artifact_ids)})
+
+
+def recordings(tx: Tx, session_ids: Collection[str]) -> dict[str, Recording]:
+    """What is or was recorded of these sessions."""
+    if not session_ids:
+        return {}
+    rows = tx.execute(_RECORDINGS, {"session_ids": list(session_ids)})
+    return {
+        row.session_id: Recording(
+            row.session_id,
+            row.organization_id,
+            frozenset(map(Kind, row.kinds)),
+            row.is_wanted,
+            row.has_begun,
+            None if row.artifact_ids is None else tuple(row.artifact_ids),
+        )
+        for row in rows
+    }
+
+
+def begin_recording(tx: Tx, organization_id: str, session_id: str, kinds: Collection[Kind]) -> None:
+    """It is to be recorded from now on; what was recorded before stays in its artifacts."""
+    tx.execute(_FORGET_RECORDING, {"session_id": session_id})
+    row = {
+        "session_id": session_id,
+        "organization_id": organization_id,
+        "kinds": sorted(kind.value for kind in kinds),
+        "is_wanted": True,
+        "has_begun": False,
+        "artifact_ids": None,
+    }
+    tx.execute(_INSERT_RECORDING, row)
+
+
+def recording_begun(tx: Tx, session_id: str) -> None:
+    """It is being recorded now."""
+    tx.execute(_BEGUN_RECORDING, {"key": session_id})
+    tx.notify(changed(session_id))
+
+
+def stop_recording(tx: Tx, session_id: str) -> None:
+    """It is not to be recorded any more."""
+    tx.execute(_STOP_RECORDING, {"key": session_id})
+
+
+def keep_recording(tx: Tx, session_id: str, artifact_ids: Collection[str]) -> None:
+    """What came of it is kept."""
+    tx.execute(_KEEP_RECORDING, {"key": session_id, "kept": list(artifact_ids)})
+    tx.notify(changed(session_id))

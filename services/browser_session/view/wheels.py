@@ -1,4 +1,8 @@
-"""The wheels of this replica's sessions, kept in line with their rows; and what was counted."""
+"""This replica's sessions as people outside want them: who holds a wheel, what is recorded.
+
+Both are rows that any replica may write; here the browsers are brought in line with them. What went
+through the door is written down on the way.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from services.browser_session.pool import Pool
 from services.browser_session.settings import BrowserSettings
 from services.browser_session.view import store
 from services.browser_session.view.control import give_back
+from services.browser_session.view.recordings import Recordings
 from services.browser_session.view.store import Control
 from services.browser_session.view.usage import Usage
 
@@ -19,13 +24,14 @@ log = logging.getLogger(__name__)
 class Wheels:
     """Gives wheels to people and back to the agents, as the rows say."""
 
-    def __init__(self, mesh: Mesh, pool: Pool) -> None:
+    def __init__(self, mesh: Mesh, pool: Pool, recordings: Recordings) -> None:
         assert isinstance(mesh.settings, BrowserSettings)
         self._sweep_s = mesh.settings.browser_sweep_s
         self._db = mesh.db
         self._signals = mesh.signals
         self._replica = mesh.replica
         self._pool = pool
+        self._recordings = recordings
 
     async def attend(self) -> None:
         """Looks whenever a wheel was taken or given back, and now and then."""
@@ -42,13 +48,21 @@ class Wheels:
         """Brings the wheels in line with the rows, and writes down what was counted."""
         await self._write_usage()
         here = dict(self._pool.live)
-        now, held = await self._db.read(lambda tx: (tx.now, store.controls(tx, list(here))))
+        now, held, recorded = await self._db.read(
+            lambda tx: (
+                tx.now,
+                store.controls(tx, list(here)),
+                store.recordings(tx, list(here)),
+            )
+        )
         for session_id, live in here.items():
             control = held.get(session_id)
             if control is not None and control.until <= now:
                 await self._end(control)
                 control = None
             await self._apply(live, control)
+            if live.clearing is None:
+                await self._recordings.apply(live, recorded.get(session_id))
 
     async def _end(self, control: Control) -> None:
         await self._db.write(lambda tx: give_back(tx, control))

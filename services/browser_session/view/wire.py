@@ -12,10 +12,12 @@ from google.protobuf import duration_pb2
 from libs import errors
 from libs.wire import as_dict, seconds, span, timestamp, value
 from podium.browser_session.v1 import browser_session_pb2 as pb
+from services.browser_session.domain import Kind
 from services.browser_session.view.control import LONGEST_HOLDER
 from services.browser_session.view.gestures import MOST_AT_ONCE, Gesture, parse
 from services.browser_session.view.links import Link
 from services.browser_session.view.page import Content
+from services.browser_session.view.recorder import KINDS
 from services.browser_session.view.rights import Right
 from services.browser_session.view.screencast import MOST_PER_S, Picture
 from services.browser_session.view.store import Control
@@ -89,6 +91,14 @@ def per_second(number: int) -> int:
     if number < 0:
         raise errors.Invalid("max_per_second", "must not be negative")
     return min(number or USUAL_PER_S, MOST_PER_S)
+
+
+def recorded(kinds: Sequence[str]) -> frozenset[Kind]:
+    """What is to be recorded; Invalid names what nobody can record."""
+    for place, kind in enumerate(kinds):
+        if kind not in KINDS:
+            raise errors.Invalid(f"kinds[{place}]", f"must be one of {', '.join(KINDS)}")
+    return frozenset(map(Kind, kinds or KINDS))
 
 
 def picture(found: Picture) -> pb.WatchSessionResponse:

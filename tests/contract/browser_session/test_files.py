@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from libs import errors, ids
+from libs.events.redis import PREFIX, connect
 from podium.browser_session.v1 import browser_session_pb2 as pb
 from services.browser_session.service import BrowserSessionService
 from tests.contract.browser_session.conftest import Sessions, Site
@@ -93,7 +94,7 @@ async def test_a_link_fetches_one_file_without_an_organisation(sessions: Session
 
 
 async def test_what_is_too_large_or_not_wanted_is_refused_and_the_old_is_removed(
-    strict: Sessions, site: Site, home: Path
+    strict: Sessions, site: Site, home: Path, redis_url: str
 ) -> None:
     for fields, field in (
         ({"name": "a.zip", "data": b"x"}, "name"),
@@ -108,6 +109,7 @@ async def test_what_is_too_large_or_not_wanted_is_refused_and_the_old_is_removed
         assert refused.value.violations[0][0] == field
     with pytest.raises(errors.NotFound):
         await upload(strict, artifact_id=ids.new("art"), offset=1, data=b"x")
+    redis = connect(redis_url)
     session = await made(strict)
     opening = pb.OpenPageRequest(browser_session_id=session.browser_session_id, url=site.url)
     await strict.as_("gateway").OpenPage(opening)
@@ -117,10 +119,11 @@ async def test_what_is_too_large_or_not_wanted_is_refused_and_the_old_is_removed
     )
 
     async def has_been_refused() -> bool:
-        events = await strict.mesh.bus.redis.xrange("podium:events:browser_session")
-        return any(b"download_refused" in repr(event).encode() for event in events)
+        events = await redis.xrange(f"{PREFIX}browser_session")
+        return any("browser_session.download_refused" in repr(event) for event in events)
 
     await eventually(has_been_refused, within=10)
+    await redis.aclose()
     kept = (await upload(strict, name="a.txt", data=b"hello")).artifact
     files = home / "artifacts" / "org_a" / "uploads"
 

@@ -588,3 +588,27 @@ class DownloadArtifactRequest(_message.Message):
     artifact_id: str
     token: str
     def __init__(self, artifact_id: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
+
+class StartRecordingRequest(_message.Message):
+    __slots__ = ("browser_session_id", "kinds")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, browser_session_id: _Optional[str] = ..., kinds: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StartRecordingResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StopRecordingRequest(_message.Message):
+    __slots__ = ("browser_session_id",)
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    def __init__(self, browser_session_id: _Optional[str] = ...) -> None: ...
+
+class StopRecordingResponse(_message.Message):
+    __slots__ = ("artifacts",)
+    ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
+    artifacts: _containers.RepeatedCompositeFieldContainer[Artifact]
+    def __init__(self, artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ...) -> None: ...

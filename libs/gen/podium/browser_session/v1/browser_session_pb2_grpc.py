@@ -171,6 +171,16 @@ class BrowserSessionServiceStub:
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DownloadArtifactRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.StartRecording = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/StartRecording',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingResponse.FromString,
+                _registered_method=True)
+        self.StopRecording = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/StopRecording',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingResponse.FromString,
+                _registered_method=True)
 
 
 class BrowserSessionServiceServicer:
@@ -384,6 +394,22 @@ class BrowserSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartRecording(self, request, context):
+        """Begins to record what goes on in a session: its pages' console, its network as HAR, pictures of
+        it. Ends with StopRecording or with the session's browser, and is kept as artifacts.
+        FAILED_PRECONDITION: it is being recorded already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopRecording(self, request, context):
+        """Ends the recording of a session; answers what was kept. Ending it again answers the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrowserSessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -521,6 +547,16 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.DownloadArtifact,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DownloadArtifactRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'StartRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRecording,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingResponse.SerializeToString,
+            ),
+            'StopRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopRecording,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1253,6 +1289,60 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/DownloadArtifact',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DownloadArtifactRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/StartRecording',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/StopRecording',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingResponse.FromString,
             options,
             channel_credentials,
             insecure,
