@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from deploy import processes
 from libs import ids
 from podium.browser_session.v1 import browser_session_pb2 as session_pb
 from podium.browser_session.v1.browser_session_pb2_grpc import BrowserSessionServiceStub
@@ -93,7 +94,8 @@ class Stage:
         )
 
     def kill_pages(self, session: session_pb.Session) -> None:
-        for pid in processes_of(self.home / "browsers" / session.browser_session_id):
+        browser = min(processes_of(self.home / "browsers" / session.browser_session_id))
+        for pid in processes.descendants(browser):
             if b"--type=renderer" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
 

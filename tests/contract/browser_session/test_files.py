@@ -120,7 +120,7 @@ async def test_what_is_too_large_or_not_wanted_is_refused_and_the_old_is_removed
 
     async def has_been_refused() -> bool:
         events = await redis.xrange(f"{PREFIX}browser_session")
-        return any("browser_session.download_refused" in repr(event) for event in events)
+        return "browser_session.download_refused" in repr(events)
 
     await eventually(has_been_refused, within=10)
     await redis.aclose()

@@ -29,7 +29,7 @@ async def made(sessions: Sessions) -> pb.Session:
     return (await sessions.as_("gateway").CreateSession(pb.CreateSessionRequest())).session
 
 
-async def link(sessions: Sessions, session: pb.Session, right: int, **more: Any) -> str:
+async def link(sessions: Sessions, session: pb.Session, right: Any, **more: Any) -> str:
     """The token of a link."""
     request = pb.CreateLinkRequest(
         browser_session_id=session.browser_session_id, right=right, **more

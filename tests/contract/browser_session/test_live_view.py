@@ -234,14 +234,15 @@ async def test_a_wheel_is_held_for_a_while_and_its_links_end_with_it(
 
 async def test_what_is_wrong_with_a_gesture_is_named(sessions: Sessions) -> None:
     session = await made(sessions)
-    for event, field in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"type": "jump"}, "events[0].type"),
         ({"type": "click", "button": "fourth"}, "events[0].button"),
         ({"type": "key", "key": "Hyper"}, "events[0].key"),
         ({"type": "text"}, "events[0].text"),
         ({"type": "click", "modifiers": ["hyper"]}, "events[0].modifiers"),
         ({"type": "navigate", "url": "file:///etc/passwd"}, "url"),
-    ):
+    )
+    for event, field in wrong:
         request = pb.SendInputRequest(
             browser_session_id=session.browser_session_id, events=[pb.InputEvent(**event)]
         )
