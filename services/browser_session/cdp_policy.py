@@ -26,7 +26,16 @@ REFUSED = frozenset(
         "Target.setRemoteLocations",
     }
 )
-NAVIGATIONS = frozenset({"Page.navigate", "Target.createTarget"})
+NAVIGATIONS = frozenset(
+    {
+        "Fetch.continueRequest",
+        "Network.loadNetworkResource",
+        "Page.navigate",
+        "Target.createTarget",
+    }
+)
+# What would give a context of pages another way out than the session's own.
+WAYS_OUT = frozenset({"proxyServer", "proxyBypassList", "originsWithUniversalNetworkAccess"})
 DELIBERATE = frozenset(
     {
         "Page.bringToFront",
@@ -112,6 +121,8 @@ def _refused(method: str, params: object, only: frozenset[str] | None) -> str:
         return ""
     if method in NAVIGATIONS and (scheme := forbidden_scheme(params.get("url"))):
         return f"pages of the scheme {scheme!r} may not be opened"
+    if method == "Target.createBrowserContext" and any(params.get(name) for name in WAYS_OUT):
+        return "a context of pages has no way out but the session's own"
     if method == "Input.dispatchDragEvent" and _names_files(params.get("data")):
         return "files of this machine may not be dragged into a page"
     return ""

@@ -97,8 +97,8 @@ async def _measure(home: Path, mesh: stage.Stage) -> tuple[list[Measured], list[
         return commands, views
 
 
-async def _post(http: aiohttp.ClientSession, url: str, **body: object) -> dict[str, Any]:
-    async with http.post(url, json=body) as answer:
+async def _post(http: aiohttp.ClientSession, at: str, **body: object) -> dict[str, Any]:
+    async with http.post(at, json=body) as answer:
         answer.raise_for_status()
         return await answer.json()
 

@@ -89,7 +89,7 @@ class Wheels:
         for session_id, usage in list(self._pool.gateway.usage.items()):
             if usage:
                 counted[session_id] = usage.take()
-            elif not self._pool.gateway.drivers(session_id):
+            elif session_id not in self._pool.live:
                 del self._pool.gateway.usage[session_id]
         if counted:
             await self._db.write(lambda tx: store.add_usage(tx, counted))
