@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -140,3 +142,19 @@ async def test_a_person_takes_over_in_the_live_page(api, session, site) -> None:
         await page.wait_for_selector("#state:has-text('over')")
     watched = await api.post(f"{session}/links", right="RIGHT_VIEW")
     assert watched["live_url"].startswith(f"{api.rest}/live#bs_")
+
+
+async def test_a_file_comes_in_and_is_handed_on_without_a_key(mesh, api) -> None:
+    data = base64.b64encode(b"order,total").decode()
+    kept = (await api.post("/v1/artifacts", name="orders.csv", data=data))["artifact"]
+    assert kept["sha256"] == hashlib.sha256(b"order,total").hexdigest()
+    link = await api.post(f"/v1/artifacts/{kept['artifact_id']}/links")
+    async with aiohttp.ClientSession() as anybody:
+        async with anybody.get(link["url"]) as answer:
+            assert (answer.status, await answer.read()) == (200, b"order,total")
+            assert answer.headers["content-disposition"].startswith("attachment")
+            assert "token" not in str(answer.headers)
+        async with anybody.get(link["url"][:-6] + "AAAAAA") as answer:
+            assert (answer.status, (await answer.json())["reason"]) == (403, "LINK_INVALID")
+        async with anybody.get(f"{mesh.rest}/v1/artifacts/{kept['artifact_id']}") as answer:
+            assert answer.status == 401
