@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.artifacts import ARTIFACT_COLUMNS, save
 from gateway.cli.commands import Command, terminal
-from gateway.cli.sessions import ARTIFACT_COLUMNS, save
 from gateway.cli.terminal import Terminal
 from libs.wire import as_dict, duration
 from podium.browser_session.v1 import browser_session_pb2 as pb
