@@ -335,7 +335,7 @@ class BrowserSessionServiceServicer:
 
     def WatchSession(self, request, context):
         """The session live: a picture whenever its page looks different, at most `max_per_second`. Ends
-        with the session.
+        with the session's browser: ask again, as long as the session has not ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
