@@ -24,6 +24,8 @@ REFUSED = frozenset(
         "Target.setRemoteLocations",
     }
 )
+# A context of its own proxy would be a way around the session's.
+CONTEXT_SIDE_DOORS = ("proxyServer", "proxyBypassList", "originsWithUniversalNetworkAccess")
 NAVIGATIONS = frozenset({"Page.navigate", "Target.createTarget"})
 DELIBERATE = frozenset(
     {
@@ -72,14 +74,10 @@ def judge(frame: str, downloads: str, active_page: str = "") -> Verdict:
     if not isinstance(message, dict) or not isinstance(message.get("method"), str):
         return Verdict(reply=_refusal({}, NOT_JSON, "the frame is not a command"))
     method = message["method"]
-    if method in REFUSED:
-        return Verdict(reply=_refusal(message, NOT_ALLOWED, f"{method} is not allowed here"))
     params = message.get("params")
-    if method in NAVIGATIONS and isinstance(params, dict):
-        scheme = forbidden_scheme(params.get("url"))
-        if scheme:
-            why = f"pages of the scheme {scheme!r} may not be opened"
-            return Verdict(reply=_refusal(message, NOT_ALLOWED, why))
+    why_not = _why_not(method, params if isinstance(params, dict) else {})
+    if why_not:
+        return Verdict(reply=_refusal(message, NOT_ALLOWED, why_not))
     if method == "Browser.setDownloadBehavior":
         message["params"] = download_behavior(downloads, params)
     if method == "Page.setDownloadBehavior":
@@ -90,6 +88,21 @@ def judge(frame: str, downloads: str, active_page: str = "") -> Verdict:
         return Verdict(reply=_answer(message, result={}), saves=True)
     drives = message.get("sessionId", "") if is_deliberate(method) else ""
     return Verdict(forward=json.dumps(message, separators=(",", ":")), drives=str(drives))
+
+
+def _why_not(method: str, params: dict[str, Any]) -> str:
+    """Why a client may not say this to the browser; empty when it may."""
+    # Tethering opens ports on this machine.
+    if method in REFUSED or method.startswith("Tethering."):
+        return f"{method} is not allowed here"
+    if method in NAVIGATIONS:
+        scheme = forbidden_scheme(params.get("url"))
+        if scheme:
+            return f"pages of the scheme {scheme!r} may not be opened"
+    if method == "Target.createBrowserContext":
+        side_door = next((key for key in CONTEXT_SIDE_DOORS if params.get(key)), "")
+        return f"{side_door} may not be set" if side_door else ""
+    return ""
 
 
 def is_deliberate(method: str) -> bool:

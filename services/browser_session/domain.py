@@ -8,12 +8,14 @@ from __future__ import annotations
 import mimetypes
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from libs import errors
+from services.browser_session.egress.policy import Egress
+from services.browser_session.presence import Presence
 
 
 class State(StrEnum):
@@ -69,6 +71,8 @@ DEFAULT_MAX_LIFE = timedelta(hours=1)
 LONGEST_MAX_LIFE = timedelta(hours=4)
 DEFAULT_IDLE_TIMEOUT = timedelta(minutes=10)
 LONGEST_IDLE_TIMEOUT = timedelta(hours=1)
+DEFAULT_FIRST_CONNECT = timedelta(minutes=5)
+LONGEST_FIRST_CONNECT = timedelta(hours=1)
 LOCALE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
 
 
@@ -81,6 +85,14 @@ class Options:
     locale: str = ""
     max_life: timedelta = DEFAULT_MAX_LIFE
     idle_timeout: timedelta = DEFAULT_IDLE_TIMEOUT
+    first_connect_timeout: timedelta = DEFAULT_FIRST_CONNECT
+    presence: Presence = field(default_factory=Presence)
+    egress: Egress = field(default_factory=Egress)
+    proxy_server: str = ""
+    proxy_username: str = ""
+    profile_id: str = ""
+    profile_version: int = 0
+    save_profile: bool = False
 
 
 def checked_options(
@@ -89,6 +101,8 @@ def checked_options(
     locale: str,
     max_life: timedelta | None,
     idle_timeout: timedelta | None,
+    first_connect_timeout: timedelta | None = None,
+    also_wrong: Sequence[tuple[str, str]] = (),
 ) -> tuple[Options, list[str]]:
     """The options to use, and what was changed about the request; raises Invalid for nonsense."""
     low, high = VIEWPORT_LIMITS
@@ -99,9 +113,14 @@ def checked_options(
     ]
     if locale and not LOCALE.match(locale):
         wrong.append(("options.locale", 'must be a language tag such as "en-US"'))
-    for name, span in (("max_life", max_life), ("idle_timeout", idle_timeout)):
+    for name, span in (
+        ("max_life", max_life),
+        ("idle_timeout", idle_timeout),
+        ("first_connect_timeout", first_connect_timeout),
+    ):
         if span is not None and span <= timedelta(0):
             wrong.append((f"options.{name}", "must be longer than nothing"))
+    wrong += also_wrong
     if wrong:
         raise errors.Invalid.many(wrong)
     warnings: list[str] = []
@@ -112,6 +131,12 @@ def checked_options(
         max_life=_clamped("max_life", max_life or DEFAULT_MAX_LIFE, LONGEST_MAX_LIFE, warnings),
         idle_timeout=_clamped(
             "idle_timeout", idle_timeout or DEFAULT_IDLE_TIMEOUT, LONGEST_IDLE_TIMEOUT, warnings
+        ),
+        first_connect_timeout=_clamped(
+            "first_connect_timeout",
+            first_connect_timeout or DEFAULT_FIRST_CONNECT,
+            LONGEST_FIRST_CONNECT,
+            warnings,
         ),
     )
     return options, warnings
@@ -143,6 +168,7 @@ class Session:
     generation: int = 1
     cdp_url: str = ""
     cdp_key: bytes = b""
+    sealed_options: bytes = b""
     has_process: bool = False
     close_reason: str = ""
     ready_at: datetime | None = None

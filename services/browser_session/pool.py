@@ -18,7 +18,6 @@ from libs.rpc.mesh import Mesh
 from libs.secrets import Secret
 from services.browser_session import store
 from services.browser_session.artifacts import Artifacts
-from services.browser_session.browser import Browser, Look, find_binary
 from services.browser_session.cdp_gateway import CdpGateway, DrivenBrowser
 from services.browser_session.domain import (
     LIVE,
@@ -30,8 +29,10 @@ from services.browser_session.domain import (
     may_recover,
 )
 from services.browser_session.live import Download, LiveSession
+from services.browser_session.nest import Nest
 from services.browser_session.orphans import reap_orphans
 from services.browser_session.places import RETRY_AFTER_S, ROOM_POLL_S, Places
+from services.browser_session.presence import Hidden, hidden_seal
 from services.browser_session.profile import Profile
 from services.browser_session.revival import profile_seal
 from services.browser_session.settings import BrowserSettings
@@ -56,6 +57,7 @@ class Pool:
         self._clock = mesh.clock
         self._vault = mesh.vault
         self._artifacts = artifacts
+        self.nest = Nest(mesh.settings, mesh.clock, mesh.vault)
         self.draining = False
         self.live: dict[str, LiveSession] = {}
         self.starting: set[str] = set()
@@ -77,6 +79,7 @@ class Pool:
             log.warning("ended %d browsers whose owner had died", reaped)
         self._http = aiohttp.ClientSession()
         await self.gateway.open(self._settings.cdp_host, self._settings.cdp_port)
+        self.nest.own_ports.add(self.gateway.port)
         await self._db.write(lambda tx: store.replicas.beat(tx, self.replica))
 
     async def drain(self) -> None:
@@ -85,6 +88,7 @@ class Pool:
         A session whose browser is still starting has nothing yet that another could go on with.
         """
         self.draining = True
+        await self.nest.close()
         most = self._settings.browser_recoveries
         await asyncio.gather(*(live.save_profile() for live in list(self.live.values())))
 
@@ -104,9 +108,18 @@ class Pool:
         await self.http.close()
         await self._db.write(lambda tx: store.replicas.depart(tx, self.replica))
 
+    @property
+    def keeps_warm(self) -> bool:
+        """Whether browsers are launched ahead of their sessions."""
+        return self._settings.browser_warm > 0
+
     def seal_new_key(self, session_id: str) -> bytes:
         """A key for the tokens of a new session, sealed for its row."""
         return self._vault.seal(ids.random_bytes(32), session_id.encode())
+
+    def seal_options(self, session_id: str, hidden: Hidden) -> bytes:
+        """What of a new session's options is never shown, sealed for its row."""
+        return self._vault.seal(hidden.as_bytes(), hidden_seal(session_id))
 
     def token(self, row: Session) -> Secret:
         """A token that opens the session's browser for as long as this lease and life last."""
@@ -163,13 +176,7 @@ class Pool:
     async def start_browser(self, row: Session) -> LiveSession:
         """A browser for the session, with our own line to it; nothing is left when it fails."""
         timeout_s = self._settings.browser_launch_timeout_s
-        browser = await Browser.launch(
-            find_binary(self._settings.chromium),
-            self._settings.browsers / _folder(row),
-            Look(row.options.viewport_width, row.options.viewport_height, row.options.locale),
-            self._clock,
-            timeout_s,
-        )
+        browser = await self.nest.hatch(row, _folder(row))
         live = LiveSession(
             row,
             browser,

@@ -24,6 +24,7 @@ from services.browser_session.attending import Attendant
 from services.browser_session.domain import Options, Reason, Session, State, check_usable
 from services.browser_session.events import RunEvents
 from services.browser_session.pool import Pool
+from services.browser_session.presence import Hidden
 from services.browser_session.settings import BrowserSettings
 
 DEADLINE_MARGIN_S = 0.5
@@ -59,6 +60,8 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         await pool.open()
         mesh.on_drain(pool.drain)
         mesh.spawn(Attendant(mesh, pool).attend(), "browser-sessions")
+        if pool.keeps_warm:
+            mesh.spawn(pool.nest.keep_warm(), "warm-browsers")
         try:
             yield cls(mesh.db, mesh.clock, pool, artifacts)
         finally:
@@ -71,8 +74,8 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
     ) -> pb.CreateSessionResponse:
         if len(request.request_id) > LONGEST_REQUEST_ID:
             raise errors.Invalid("request_id", f"is longer than {LONGEST_REQUEST_ID} characters")
-        options, warnings = wire.options(request.options)
-        new = self._new(options, warnings, request_id=request.request_id)
+        asked = wire.options(request.options)
+        new = self._new(*asked, request_id=request.request_id)
         row, is_new = await self._queue(lambda tx: leases.create(tx, new), new)
         return pb.CreateSessionResponse(
             session=wire.session(await self._started(row, is_new, context))
@@ -112,8 +115,7 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         if request.browser_session_id:
             row = await self._acquire_named(request.browser_session_id, run_id, context)
         else:
-            options, warnings = wire.options(request.options)
-            new = self._new(options, warnings, run_id=run_id)
+            new = self._new(*wire.options(request.options), run_id=run_id)
             row, is_new = await self._queue(lambda tx: leases.acquire_fresh(tx, new), new)
             row = await self._started(row, is_new, context)
         return pb.AcquireSessionResponse(session=wire.session(row))
@@ -233,7 +235,12 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         return await self._db.read(lambda tx: store.sessions.get(tx, organization, session_id))
 
     def _new(
-        self, options: Options, warnings: list[str], request_id: str = "", run_id: str = ""
+        self,
+        options: Options,
+        hidden: Hidden,
+        warnings: list[str],
+        request_id: str = "",
+        run_id: str = "",
     ) -> Session:
         session_id = ids.new("bs")
         return Session(
@@ -249,6 +256,7 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
             made_for_run=bool(run_id),
             fence=1,
             cdp_key=self._pool.seal_new_key(session_id),
+            sealed_options=self._pool.seal_options(session_id, hidden),
         )
 
     async def _queue(

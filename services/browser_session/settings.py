@@ -23,6 +23,11 @@ class BrowserSettings(Settings):
     cdp_host: str = Field("127.0.0.1", description="interface the CDP gateway listens on")
     cdp_port: int = Field(0, description="port of the CDP gateway; 0: any free one")
     cdp_public_host: str = Field("", description="name drivers reach it by; empty: cdp_host")
+    browser_warm: int = Field(
+        1, ge=0, le=50, description="browsers kept ready by each replica, besides those in use"
+    )
+    browser_warm_age_s: float = Field(900.0, description="a ready one older than this is replaced")
+    browser_warm_refill_s: float = Field(1.0, description="pause after launching a ready one")
     browser_sweep_s: float = Field(1.0, description="how often each replica looks at its sessions")
     browser_silence_s: float = Field(
         3.0, description="a replica silent for longer is taken for dead, its sessions taken over"

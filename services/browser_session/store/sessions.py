@@ -8,7 +8,7 @@ cannot both take the last place.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, and_, delete, func, insert, or_, select, true, update
@@ -17,7 +17,6 @@ from libs import errors
 from libs.db import Tx
 from services.browser_session.domain import (
     LIVE,
-    Options,
     Reason,
     Session,
     State,
@@ -25,6 +24,7 @@ from services.browser_session.domain import (
     next_in_line,
     sources,
 )
+from services.browser_session.store.options import options_from, options_json
 from services.browser_session.store.profiles import forget as forget_profile
 from services.browser_session.store.tables import (
     GATE,
@@ -124,7 +124,7 @@ def enqueue(tx: Tx, new: Session) -> Session:
             session_id=new.session_id,
             organization_id=new.organization_id,
             state=State.QUEUED,
-            options=_options_json(new.options),
+            options=options_json(new.options),
             warnings=list(new.warnings),
             request_id=new.request_id,
             run_id=new.run_id,
@@ -135,6 +135,7 @@ def enqueue(tx: Tx, new: Session) -> Session:
             has_process=False,
             cdp_url="",
             cdp_key=new.cdp_key,
+            sealed_options=new.sealed_options,
             close_reason="",
             artifact_count=0,
             created_at=new.created_at,
@@ -325,19 +326,6 @@ def _session(row: Row[Any]) -> Session:
     fields = dict(row._mapping)
     fields.pop("artifact_count")
     fields["state"] = State(fields["state"])
-    fields["options"] = _options(fields["options"])
+    fields["options"] = options_from(fields["options"])
     fields["warnings"] = tuple(fields["warnings"])
     return Session(**fields)
-
-
-def _options_json(options: Options) -> dict[str, Any]:
-    return {
-        **vars(options),
-        "max_life": options.max_life.total_seconds(),
-        "idle_timeout": options.idle_timeout.total_seconds(),
-    }
-
-
-def _options(stored: dict[str, Any]) -> Options:
-    spans = {key: timedelta(seconds=stored[key]) for key in ("max_life", "idle_timeout")}
-    return Options(**{**stored, **spans})

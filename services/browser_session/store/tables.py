@@ -41,6 +41,8 @@ SESSIONS = Table(
     Column("has_process", Boolean, nullable=False),
     Column("cdp_url", String(256), nullable=False),
     Column("cdp_key", LargeBinary, nullable=False),
+    # What of the options is never shown: the proxy's password, the values of headers.
+    Column("sealed_options", LargeBinary, nullable=False),
     Column("close_reason", String(32), nullable=False),
     Column("artifact_count", Integer, nullable=False),
     Column("created_at", Timestamp, nullable=False),

@@ -4,6 +4,7 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from podium.browser_session.v1 import settings_pb2 as _settings_pb2
 from podium.common.v1 import call_pb2 as _call_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -34,18 +35,36 @@ SESSION_STATE_FAILED: SessionState
 SESSION_STATE_CRASHED: SessionState
 
 class SessionOptions(_message.Message):
-    __slots__ = ("viewport_width", "viewport_height", "locale", "max_life", "idle_timeout")
+    __slots__ = ("viewport_width", "viewport_height", "locale", "max_life", "idle_timeout", "time_zone", "user_agent", "geolocation", "proxy", "extra_headers", "block", "egress", "first_connect_timeout", "profile")
     VIEWPORT_WIDTH_FIELD_NUMBER: _ClassVar[int]
     VIEWPORT_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     LOCALE_FIELD_NUMBER: _ClassVar[int]
     MAX_LIFE_FIELD_NUMBER: _ClassVar[int]
     IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    USER_AGENT_FIELD_NUMBER: _ClassVar[int]
+    GEOLOCATION_FIELD_NUMBER: _ClassVar[int]
+    PROXY_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_CONNECT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     viewport_width: int
     viewport_height: int
     locale: str
     max_life: _duration_pb2.Duration
     idle_timeout: _duration_pb2.Duration
-    def __init__(self, viewport_width: _Optional[int] = ..., viewport_height: _Optional[int] = ..., locale: _Optional[str] = ..., max_life: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    time_zone: str
+    user_agent: str
+    geolocation: _settings_pb2.Geolocation
+    proxy: _settings_pb2.UpstreamProxy
+    extra_headers: _containers.RepeatedCompositeFieldContainer[_settings_pb2.ExtraHeader]
+    block: _settings_pb2.ResourceBlocking
+    egress: _settings_pb2.EgressPolicy
+    first_connect_timeout: _duration_pb2.Duration
+    profile: _settings_pb2.ProfileUse
+    def __init__(self, viewport_width: _Optional[int] = ..., viewport_height: _Optional[int] = ..., locale: _Optional[str] = ..., max_life: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_zone: _Optional[str] = ..., user_agent: _Optional[str] = ..., geolocation: _Optional[_Union[_settings_pb2.Geolocation, _Mapping]] = ..., proxy: _Optional[_Union[_settings_pb2.UpstreamProxy, _Mapping]] = ..., extra_headers: _Optional[_Iterable[_Union[_settings_pb2.ExtraHeader, _Mapping]]] = ..., block: _Optional[_Union[_settings_pb2.ResourceBlocking, _Mapping]] = ..., egress: _Optional[_Union[_settings_pb2.EgressPolicy, _Mapping]] = ..., first_connect_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., profile: _Optional[_Union[_settings_pb2.ProfileUse, _Mapping]] = ...) -> None: ...
 
 class Session(_message.Message):
     __slots__ = ("browser_session_id", "state", "close_reason", "run_id", "options", "warnings", "create_time", "ready_time", "end_time")
