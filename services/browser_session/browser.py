@@ -14,7 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,6 +168,8 @@ class Browser:
     ) -> None:
         self.directory = directory
         self.proxy = proxy
+        self.at_end: list[Callable[[], Awaitable[None]]] = []
+        """What else ends with the browser."""
         self.cdp_url = ""
         self.exited = asyncio.Event()
         self._process = process
@@ -235,6 +237,8 @@ class Browser:
         await self.exited.wait()
         if self.proxy is not None:
             await self.proxy.close()
+        for end in self.at_end:
+            await end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -13,13 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from libs import ids
+import aiohttp
+
+from libs import errors, ids
 from libs.clock import Clock
 from libs.secrets import Vault
 from services.browser_session.browser import Browser, Look, find_binary
+from services.browser_session.cdp import CdpError
 from services.browser_session.domain import Options, Session
 from services.browser_session.egress import EgressProxy, Way, upstream
 from services.browser_session.presence import Hidden, hidden_seal
+from services.browser_session.presenting import Presenter
 from services.browser_session.settings import BrowserSettings
 
 WARM_FOLDER = "warm"
@@ -63,6 +67,23 @@ class Nest:
         assert browser.proxy is not None
         browser.proxy.way = way
         return browser
+
+    async def present(
+        self, browser: Browser, row: Session, http: aiohttp.ClientSession, timeout_s: float
+    ) -> None:
+        """Has every page of the browser told what its session asked for."""
+        presence = row.options.presence
+        if not presence.touches_pages:
+            return
+        presenter = Presenter(presence, self._hidden(row))
+        browser.at_end.append(presenter.close)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await presenter.open(http, browser.cdp_url)
+        except (TimeoutError, CdpError) as reason:
+            raise errors.Unavailable(
+                "the browser did not take the session's settings", retry_after_s=1.0
+            ) from reason
 
     async def keep_warm(self) -> None:
         """Launches what is missing, one at a time, and replaces what has grown old; for ever."""
@@ -137,7 +158,7 @@ class Nest:
         proxy.hide(urlsplit(browser.cdp_url).port or 0)
         return browser
 
-    def hidden(self, row: Session) -> Hidden:
+    def _hidden(self, row: Session) -> Hidden:
         """What of the session's options is never shown."""
         return Hidden.of(self._vault.open(row.sealed_options, hidden_seal(row.session_id)))
 
@@ -145,7 +166,7 @@ class Nest:
         options = row.options
         behind = None
         if options.proxy_server:
-            password = self.hidden(row).proxy_password.reveal()
+            password = self._hidden(row).proxy_password.reveal()
             behind = upstream.from_text(options.proxy_server, options.proxy_username, password)
         return Way(options.egress, self._settings.allow_private_targets, behind)
 

@@ -186,6 +186,7 @@ class Pool:
         )
         try:
             await live.open(self.http, timeout_s)
+            await self.nest.present(browser, row, self.http, timeout_s)
         except BaseException:
             await browser.kill()
             raise
