@@ -56,6 +56,7 @@ class Attendant:
         if self._clock.monotonic() >= self._beat_due:
             self._beat_due = self._clock.monotonic() + self._settings.browser_sweep_s
             used = [live.session_id for live in self._pool.live.values() if live.take_touched()]
+            await self._pool.saved.take_over_all()
             for row in await self._db.write(lambda tx: self._beat(tx, used)):
                 self._pool.spawn(self._revive(row, Reason.REPLICA_DIED))
         now, rows = await self._db.read(

@@ -14,7 +14,7 @@ import aiohttp
 from libs import errors
 from libs.secrets import Secret
 from services.browser_session.cdp import CdpConnection, CdpError
-from services.browser_session.cdp_policy import ACTIVE_PAGE
+from services.browser_session.cdp_policy import ACTIVE_PAGE, SAVE_PROFILE
 
 TALLEST_PX = 16_000
 
@@ -37,6 +37,16 @@ async def screenshot(
         raise errors.FailedPrecondition(
             f"the page could not be captured: {reason}", reason="CAPTURE_FAILED"
         ) from reason
+    finally:
+        await connection.close()
+
+
+async def save_profile(http: aiohttp.ClientSession, cdp_url: str, token: Secret) -> None:
+    """Returns when what the browser knows of its user has been written down."""
+    headers = {"authorization": f"Bearer {token.reveal()}"}
+    connection = await CdpConnection.open(http, cdp_url, headers)
+    try:
+        await connection.send(SAVE_PROFILE)
     finally:
         await connection.close()
 

@@ -16,7 +16,7 @@ from libs import errors, ids
 from libs.db import Tx
 from libs.rpc.mesh import Mesh
 from libs.secrets import Secret
-from services.browser_session import store
+from services.browser_session import capture, store
 from services.browser_session.artifacts import Artifacts
 from services.browser_session.cdp_gateway import CdpGateway, DrivenBrowser
 from services.browser_session.domain import (
@@ -35,6 +35,7 @@ from services.browser_session.places import RETRY_AFTER_S, ROOM_POLL_S, Places
 from services.browser_session.presence import Hidden, hidden_seal
 from services.browser_session.profile import Profile
 from services.browser_session.revival import profile_seal
+from services.browser_session.saved.profiles import SavedProfiles
 from services.browser_session.settings import BrowserSettings
 from services.browser_session.tokens import Claim, InvalidToken, sign, verify
 
@@ -58,6 +59,7 @@ class Pool:
         self._vault = mesh.vault
         self._artifacts = artifacts
         self.nest = Nest(mesh.settings, mesh.clock, mesh.vault)
+        self.saved = SavedProfiles(mesh.db, mesh.vault)
         self.draining = False
         self.live: dict[str, LiveSession] = {}
         self.starting: set[str] = set()
@@ -164,6 +166,7 @@ class Pool:
             if row is None or row.state is not State.PROVISIONING:
                 return
             live = await self.start_browser(row)
+            await self._begin_with_profile(row, live)
             url = self.publish(live)
         except Exception:
             await self._fail(session_id)
@@ -199,6 +202,25 @@ class Pool:
         live.start_keeping(self._settings.profile_every_s)
         host = self._settings.cdp_public_host or self._settings.cdp_host
         return f"ws://{host}:{self.gateway.port}/sessions/{live.session_id}"
+
+    async def _begin_with_profile(self, row: Session, live: LiveSession) -> None:
+        """Gives the session's first browser its profile, which is then the session's own."""
+        try:
+            found = await self.saved.load(row, self.http, live.browser_url)
+            if found is not None:
+                live.profile = found
+                await self._keep_profile(row, found)
+        except BaseException:
+            await live.close()
+            raise
+
+    async def write_down_profile(self, row: Session) -> None:
+        """Has the replica that owns the session's browser save the session's own profile."""
+        await capture.save_profile(self.http, row.cdp_url, self.token(row))
+
+    def open_profile(self, session_id: str, sealed: bytes) -> Profile:
+        """A session's own profile."""
+        return Profile.of(self._vault.open(sealed, profile_seal(session_id)))
 
     async def _fail(self, session_id: str) -> None:
         def unit(tx: Tx) -> None:
@@ -267,7 +289,11 @@ class Pool:
     async def _take_down(self, live: LiveSession) -> None:
         session_id = live.session_id
         await self.gateway.end(session_id)
+        if live.saves_at_end:
+            await live.save_profile()
         await live.close()
+        if live.saves_at_end:
+            await self.saved.take_over(session_id)
         await self._db.write(
             lambda tx: store.sessions.process_gone(tx, session_id, self.replica, live.generation)
         )
@@ -304,7 +330,9 @@ class Pool:
         session_id = row.session_id
         sealed = self._vault.seal(profile.as_bytes(), profile_seal(session_id))
         await self._db.write(
-            lambda tx: store.profiles.save(tx, session_id, row.owner, row.generation, sealed)
+            lambda tx: store.profiles.save(
+                tx, session_id, row.owner, row.generation, sealed, row.options.save_profile
+            )
         )
 
     async def _keep(self, session_id: str, download: Download) -> None:

@@ -78,7 +78,8 @@ class Presenter:
             self._first_told.set()
 
     def _commands(self, kind: str) -> list[Command]:
-        presence, commands = self._presence, [("Target.setAutoAttach", AUTO_ATTACH)]
+        presence = self._presence
+        commands: list[Command] = [("Target.setAutoAttach", AUTO_ATTACH)]
         place = presence.geolocation
         if place is not None and kind in PLACED:
             where = {"latitude": place.latitude, "longitude": place.longitude}

@@ -25,6 +25,8 @@ from services.browser_session.domain import Options, Reason, Session, State, che
 from services.browser_session.events import RunEvents
 from services.browser_session.pool import Pool
 from services.browser_session.presence import Hidden
+from services.browser_session.saved.profiles import check_there
+from services.browser_session.saved.service import ProfileRpcs
 from services.browser_session.settings import BrowserSettings
 
 DEADLINE_MARGIN_S = 0.5
@@ -35,7 +37,7 @@ DEFAULT_WAIT_S = 60.0
 LONGEST_REQUEST_ID = 128
 
 
-class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
+class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
     """Browsers and the files that come out of them."""
 
     settings = BrowserSettings
@@ -267,6 +269,7 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         is_new = False
 
         def queue(tx: Tx) -> tuple[Session, bool]:
+            check_there(tx, new)
             row, fresh = unit(tx)
             return (self._pool.places.admit(tx, row) if fresh else row), fresh
 

@@ -273,7 +273,8 @@ def end(tx: Tx, live: Session, state: State, reason: Reason) -> bool:
     ended = _move(tx, live.session_id, state, close_reason=reason.value, ended_at=tx.now)
     if not ended:
         return False
-    forget_profile(tx, live.session_id)
+    if not live.options.save_profile:
+        forget_profile(tx, live.session_id)
     tx.notify(orders(live.owner))
     tx.notify(ROOM)
     crashed = state in (State.CRASHED, State.FAILED)

@@ -26,11 +26,12 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from podium.browser_session.v1 import profile_pb2 as podium_dot_browser__session_dot_v1_dot_profile__pb2
 from podium.browser_session.v1 import settings_pb2 as podium_dot_browser__session_dot_v1_dot_settings__pb2
 from podium.common.v1 import call_pb2 as podium_dot_common_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/podium/browser_session/v1/browser_session.proto\x12\x19podium.browser_session.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(podium/browser_session/v1/settings.proto\x1a\x1bpodium/common/v1/call.proto\"\xf2\x04\n\x0eSessionOptions\x12\x16\n\x0eviewport_width\x18\x01 \x01(\x05\x12\x17\n\x0fviewport_height\x18\x02 \x01(\x05\x12\x0e\n\x06locale\x18\x03 \x01(\t\x12+\n\x08max_life\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\ttime_zone\x18\x14 \x01(\t\x12\x12\n\nuser_agent\x18\x15 \x01(\t\x12;\n\x0bgeolocation\x18\x16 \x01(\x0b\x32&.podium.browser_session.v1.Geolocation\x12\x37\n\x05proxy\x18\x17 \x01(\x0b\x32(.podium.browser_session.v1.UpstreamProxy\x12=\n\rextra_headers\x18\x18 \x03(\x0b\x32&.podium.browser_session.v1.ExtraHeader\x12:\n\x05\x62lock\x18\x19 \x01(\x0b\x32+.podium.browser_session.v1.ResourceBlocking\x12\x37\n\x06\x65gress\x18\x1a \x01(\x0b\x32\'.podium.browser_session.v1.EgressPolicy\x12\x38\n\x15\x66irst_connect_timeout\x18\x1b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x07profile\x18\x1c \x01(\x0b\x32%.podium.browser_session.v1.ProfileUse\"\xe0\x02\n\x07Session\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.podium.browser_session.v1.SessionState\x12\x14\n\x0c\x63lose_reason\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12:\n\x07options\x18\x05 \x01(\x0b\x32).podium.browser_session.v1.SessionOptions\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nready_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd2\x01\n\x08\x41rtifact\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06sha256\x18\x06 \x01(\t\x12\x1a\n\x12\x62rowser_session_id\x18\x07 \x01(\t\x12\x0e\n\x06run_id\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x14\x43reateSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12:\n\x07options\x18\x02 \x01(\x0b\x32).podium.browser_session.v1.SessionOptions\"L\n\x15\x43reateSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"/\n\x11GetSessionRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\"I\n\x12GetSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"u\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x37\n\x06states\x18\x03 \x03(\x0e\x32\'.podium.browser_session.v1.SessionState\"e\n\x14ListSessionsResponse\x12\x34\n\x08sessions\x18\x01 \x03(\x0b\x32\".podium.browser_session.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x13\x43loseSessionRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\"K\n\x14\x43loseSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"\x7f\n\x15\x41\x63quireSessionRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x1a\n\x12\x62rowser_session_id\x18\x02 \x01(\t\x12:\n\x07options\x18\x03 \x01(\x0b\x32).podium.browser_session.v1.SessionOptions\"M\n\x16\x41\x63quireSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"C\n\x15ReleaseSessionRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"M\n\x16ReleaseSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"B\n\x14\x41ttachSessionRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"k\n\x15\x41ttachSessionResponse\x12\x0f\n\x07\x63\x64p_url\x18\x01 \x01(\t\x12\x13\n\x05token\x18\x02 \x01(\tB\x04\xb0\xd4\x18\x01\x12\x18\n\x10last_artifact_id\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\x05\"W\n\x18\x43\x61ptureScreenshotRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tfull_page\x18\x03 \x01(\x08\"R\n\x19\x43\x61ptureScreenshotResponse\x12\x35\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32#.podium.browser_session.v1.Artifact\"v\n\x14\x41waitDownloadRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x19\n\x11\x61\x66ter_artifact_id\x18\x02 \x01(\t\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"N\n\x15\x41waitDownloadResponse\x12\x35\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32#.podium.browser_session.v1.Artifact\"i\n\x14ListArtifactsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x1a\n\x12\x62rowser_session_id\x18\x04 \x01(\t\"h\n\x15ListArtifactsResponse\x12\x36\n\tartifacts\x18\x01 \x03(\x0b\x32#.podium.browser_session.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12GetArtifactRequest\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\"L\n\x13GetArtifactResponse\x12\x35\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32#.podium.browser_session.v1.Artifact\"0\n\x19GetArtifactContentRequest\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t*\xeb\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SESSION_STATE_QUEUED\x10\x01\x12\x1e\n\x1aSESSION_STATE_PROVISIONING\x10\x02\x12\x17\n\x13SESSION_STATE_READY\x10\x03\x12\x1a\n\x16SESSION_STATE_OCCUPIED\x10\x04\x12\x18\n\x14SESSION_STATE_CLOSED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x12\x19\n\x15SESSION_STATE_CRASHED\x10\x07\x32\xe4\x0f\n\x15\x42rowserSessionService\x12\xa7\x01\n\rCreateSession\x12/.podium.browser_session.v1.CreateSessionRequest\x1a\x30.podium.browser_session.v1.CreateSessionResponse\"3\xaa\xd4\x18\x10\n\x07gateway\x10\xe0\xd4\x03 \xc9\x01\x82\xd3\xe4\x93\x02\x19\"\x14/v1/browser_sessions:\x01*\x12\xc4\x01\n\nGetSession\x12,.podium.browser_session.v1.GetSessionRequest\x1a-.podium.browser_session.v1.GetSessionResponse\"Y\x90\x02\x01\xaa\xd4\x18!\n\x07gateway\n\x03run\n\x08workflow\n\x04task\x10\x90N\x82\xd3\xe4\x93\x02+\x12)/v1/browser_sessions/{browser_session_id}\x12\xa0\x01\n\x0cListSessions\x12..podium.browser_session.v1.ListSessionsRequest\x1a/.podium.browser_session.v1.ListSessionsResponse\"/\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/browser_sessions\x12\xc4\x01\n\x0c\x43loseSession\x12..podium.browser_session.v1.CloseSessionRequest\x1a/.podium.browser_session.v1.CloseSessionResponse\"S\x90\x02\x02\xaa\xd4\x18\x12\n\x07gateway\n\x03run\x10\xb0\xea\x01\x82\xd3\xe4\x93\x02\x34\"//v1/browser_sessions/{browser_session_id}:close:\x01*\x12\x87\x01\n\x0e\x41\x63quireSession\x12\x30.podium.browser_session.v1.AcquireSessionRequest\x1a\x31.podium.browser_session.v1.AcquireSessionResponse\"\x10\x90\x02\x02\xaa\xd4\x18\t\n\x03run\x10\xe0\xd4\x03\x12\x87\x01\n\x0eReleaseSession\x12\x30.podium.browser_session.v1.ReleaseSessionRequest\x1a\x31.podium.browser_session.v1.ReleaseSessionResponse\"\x10\x90\x02\x02\xaa\xd4\x18\t\n\x03run\x10\xb0\xea\x01\x12\x84\x01\n\rAttachSession\x12/.podium.browser_session.v1.AttachSessionRequest\x1a\x30.podium.browser_session.v1.AttachSessionResponse\"\x10\x90\x02\x02\xaa\xd4\x18\t\n\x04task\x10\x90N\x12\xda\x01\n\x11\x43\x61ptureScreenshot\x12\x33.podium.browser_session.v1.CaptureScreenshotRequest\x1a\x34.podium.browser_session.v1.CaptureScreenshotResponse\"Z\xaa\xd4\x18\x16\n\x07gateway\n\x04task\x10\xb0\xea\x01 \xc9\x01\x82\xd3\xe4\x93\x02:\"5/v1/browser_sessions/{browser_session_id}/screenshots:\x01*\x12\x85\x01\n\rAwaitDownload\x12/.podium.browser_session.v1.AwaitDownloadRequest\x1a\x30.podium.browser_session.v1.AwaitDownloadResponse\"\x11\x90\x02\x01\xaa\xd4\x18\n\n\x04task\x10\xe0\xa7\x12\x12\xa2\x01\n\rListArtifacts\x12/.podium.browser_session.v1.ListArtifactsRequest\x1a\x30.podium.browser_session.v1.ListArtifactsResponse\".\x90\x02\x01\xaa\xd4\x18\x12\n\x07gateway\n\x04task\x10\x90N\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/artifacts\x12\xa4\x01\n\x0bGetArtifact\x12-.podium.browser_session.v1.GetArtifactRequest\x1a..podium.browser_session.v1.GetArtifactResponse\"6\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/artifacts/{artifact_id}\x12\xa3\x01\n\x12GetArtifactContent\x12\x34.podium.browser_session.v1.GetArtifactContentRequest\x1a\x14.google.api.HttpBody\"?\x90\x02\x01\xaa\xd4\x18\r\n\x07gateway\x10\xe0\xa7\x12\x82\xd3\xe4\x93\x02%\x12#/v1/artifacts/{artifact_id}/content0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/podium/browser_session/v1/browser_session.proto\x12\x19podium.browser_session.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'podium/browser_session/v1/profile.proto\x1a(podium/browser_session/v1/settings.proto\x1a\x1bpodium/common/v1/call.proto\"\xf2\x04\n\x0eSessionOptions\x12\x16\n\x0eviewport_width\x18\x01 \x01(\x05\x12\x17\n\x0fviewport_height\x18\x02 \x01(\x05\x12\x0e\n\x06locale\x18\x03 \x01(\t\x12+\n\x08max_life\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\ttime_zone\x18\x14 \x01(\t\x12\x12\n\nuser_agent\x18\x15 \x01(\t\x12;\n\x0bgeolocation\x18\x16 \x01(\x0b\x32&.podium.browser_session.v1.Geolocation\x12\x37\n\x05proxy\x18\x17 \x01(\x0b\x32(.podium.browser_session.v1.UpstreamProxy\x12=\n\rextra_headers\x18\x18 \x03(\x0b\x32&.podium.browser_session.v1.ExtraHeader\x12:\n\x05\x62lock\x18\x19 \x01(\x0b\x32+.podium.browser_session.v1.ResourceBlocking\x12\x37\n\x06\x65gress\x18\x1a \x01(\x0b\x32\'.podium.browser_session.v1.EgressPolicy\x12\x38\n\x15\x66irst_connect_timeout\x18\x1b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x07profile\x18\x1c \x01(\x0b\x32%.podium.browser_session.v1.ProfileUse\"\xe0\x02\n\x07Session\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x36\n\x05state\x18\x02 \x01(\x0e\x32\'.podium.browser_session.v1.SessionState\x12\x14\n\x0c\x63lose_reason\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12:\n\x07options\x18\x05 \x01(\x0b\x32).podium.browser_session.v1.SessionOptions\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nready_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd2\x01\n\x08\x41rtifact\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06sha256\x18\x06 \x01(\t\x12\x1a\n\x12\x62rowser_session_id\x18\x07 \x01(\t\x12\x0e\n\x06run_id\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x14\x43reateSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12:\n\x07options\x18\x02 \x01(\x0b\x32).podium.browser_session.v1.SessionOptions\"L\n\x15\x43reateSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"/\n\x11GetSessionRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\"I\n\x12GetSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"u\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x37\n\x06states\x18\x03 \x03(\x0e\x32\'.podium.browser_session.v1.SessionState\"e\n\x14ListSessionsResponse\x12\x34\n\x08sessions\x18\x01 \x03(\x0b\x32\".podium.browser_session.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x13\x43loseSessionRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\"K\n\x14\x43loseSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"\x7f\n\x15\x41\x63quireSessionRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x1a\n\x12\x62rowser_session_id\x18\x02 \x01(\t\x12:\n\x07options\x18\x03 \x01(\x0b\x32).podium.browser_session.v1.SessionOptions\"M\n\x16\x41\x63quireSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"C\n\x15ReleaseSessionRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"M\n\x16ReleaseSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".podium.browser_session.v1.Session\"B\n\x14\x41ttachSessionRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"k\n\x15\x41ttachSessionResponse\x12\x0f\n\x07\x63\x64p_url\x18\x01 \x01(\t\x12\x13\n\x05token\x18\x02 \x01(\tB\x04\xb0\xd4\x18\x01\x12\x18\n\x10last_artifact_id\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\x05\"W\n\x18\x43\x61ptureScreenshotRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tfull_page\x18\x03 \x01(\x08\"R\n\x19\x43\x61ptureScreenshotResponse\x12\x35\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32#.podium.browser_session.v1.Artifact\"v\n\x14\x41waitDownloadRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12\x19\n\x11\x61\x66ter_artifact_id\x18\x02 \x01(\t\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"N\n\x15\x41waitDownloadResponse\x12\x35\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32#.podium.browser_session.v1.Artifact\"i\n\x14ListArtifactsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x1a\n\x12\x62rowser_session_id\x18\x04 \x01(\t\"h\n\x15ListArtifactsResponse\x12\x36\n\tartifacts\x18\x01 \x03(\x0b\x32#.podium.browser_session.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12GetArtifactRequest\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\"L\n\x13GetArtifactResponse\x12\x35\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32#.podium.browser_session.v1.Artifact\"0\n\x19GetArtifactContentRequest\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t*\xeb\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SESSION_STATE_QUEUED\x10\x01\x12\x1e\n\x1aSESSION_STATE_PROVISIONING\x10\x02\x12\x17\n\x13SESSION_STATE_READY\x10\x03\x12\x1a\n\x16SESSION_STATE_OCCUPIED\x10\x04\x12\x18\n\x14SESSION_STATE_CLOSED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x12\x19\n\x15SESSION_STATE_CRASHED\x10\x07\x32\xd7\x16\n\x15\x42rowserSessionService\x12\xa7\x01\n\rCreateSession\x12/.podium.browser_session.v1.CreateSessionRequest\x1a\x30.podium.browser_session.v1.CreateSessionResponse\"3\xaa\xd4\x18\x10\n\x07gateway\x10\xe0\xd4\x03 \xc9\x01\x82\xd3\xe4\x93\x02\x19\"\x14/v1/browser_sessions:\x01*\x12\xc4\x01\n\nGetSession\x12,.podium.browser_session.v1.GetSessionRequest\x1a-.podium.browser_session.v1.GetSessionResponse\"Y\x90\x02\x01\xaa\xd4\x18!\n\x07gateway\n\x03run\n\x08workflow\n\x04task\x10\x90N\x82\xd3\xe4\x93\x02+\x12)/v1/browser_sessions/{browser_session_id}\x12\xa0\x01\n\x0cListSessions\x12..podium.browser_session.v1.ListSessionsRequest\x1a/.podium.browser_session.v1.ListSessionsResponse\"/\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/browser_sessions\x12\xc4\x01\n\x0c\x43loseSession\x12..podium.browser_session.v1.CloseSessionRequest\x1a/.podium.browser_session.v1.CloseSessionResponse\"S\x90\x02\x02\xaa\xd4\x18\x12\n\x07gateway\n\x03run\x10\xb0\xea\x01\x82\xd3\xe4\x93\x02\x34\"//v1/browser_sessions/{browser_session_id}:close:\x01*\x12\x87\x01\n\x0e\x41\x63quireSession\x12\x30.podium.browser_session.v1.AcquireSessionRequest\x1a\x31.podium.browser_session.v1.AcquireSessionResponse\"\x10\x90\x02\x02\xaa\xd4\x18\t\n\x03run\x10\xe0\xd4\x03\x12\x87\x01\n\x0eReleaseSession\x12\x30.podium.browser_session.v1.ReleaseSessionRequest\x1a\x31.podium.browser_session.v1.ReleaseSessionResponse\"\x10\x90\x02\x02\xaa\xd4\x18\t\n\x03run\x10\xb0\xea\x01\x12\x84\x01\n\rAttachSession\x12/.podium.browser_session.v1.AttachSessionRequest\x1a\x30.podium.browser_session.v1.AttachSessionResponse\"\x10\x90\x02\x02\xaa\xd4\x18\t\n\x04task\x10\x90N\x12\xa6\x01\n\rCreateProfile\x12/.podium.browser_session.v1.CreateProfileRequest\x1a\x30.podium.browser_session.v1.CreateProfileResponse\"2\xaa\xd4\x18\x0f\n\x07gateway\x10\x90N \xc9\x01\x82\xd3\xe4\x93\x02\x19\"\x14/v1/browser_profiles:\x01*\x12\xb7\x01\n\x0bSaveProfile\x12-.podium.browser_session.v1.SaveProfileRequest\x1a..podium.browser_session.v1.SaveProfileResponse\"I\xaa\xd4\x18\x0c\n\x07gateway\x10\x98u\x82\xd3\xe4\x93\x02\x33\"./v1/browser_profiles/{browser_profile_id}:save:\x01*\x12\xaf\x01\n\nGetProfile\x12,.podium.browser_session.v1.GetProfileRequest\x1a-.podium.browser_session.v1.GetProfileResponse\"D\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02+\x12)/v1/browser_profiles/{browser_profile_id}\x12\xa0\x01\n\x0cListProfiles\x12..podium.browser_session.v1.ListProfilesRequest\x1a/.podium.browser_session.v1.ListProfilesResponse\"/\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/browser_profiles\x12\xb8\x01\n\rDeleteProfile\x12/.podium.browser_session.v1.DeleteProfileRequest\x1a\x30.podium.browser_session.v1.DeleteProfileResponse\"D\x90\x02\x02\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02+*)/v1/browser_profiles/{browser_profile_id}\x12\xda\x01\n\x11\x43\x61ptureScreenshot\x12\x33.podium.browser_session.v1.CaptureScreenshotRequest\x1a\x34.podium.browser_session.v1.CaptureScreenshotResponse\"Z\xaa\xd4\x18\x16\n\x07gateway\n\x04task\x10\xb0\xea\x01 \xc9\x01\x82\xd3\xe4\x93\x02:\"5/v1/browser_sessions/{browser_session_id}/screenshots:\x01*\x12\x85\x01\n\rAwaitDownload\x12/.podium.browser_session.v1.AwaitDownloadRequest\x1a\x30.podium.browser_session.v1.AwaitDownloadResponse\"\x11\x90\x02\x01\xaa\xd4\x18\n\n\x04task\x10\xe0\xa7\x12\x12\xa2\x01\n\rListArtifacts\x12/.podium.browser_session.v1.ListArtifactsRequest\x1a\x30.podium.browser_session.v1.ListArtifactsResponse\".\x90\x02\x01\xaa\xd4\x18\x12\n\x07gateway\n\x04task\x10\x90N\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/artifacts\x12\xa4\x01\n\x0bGetArtifact\x12-.podium.browser_session.v1.GetArtifactRequest\x1a..podium.browser_session.v1.GetArtifactResponse\"6\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/artifacts/{artifact_id}\x12\xa3\x01\n\x12GetArtifactContent\x12\x34.podium.browser_session.v1.GetArtifactContentRequest\x1a\x14.google.api.HttpBody\"?\x90\x02\x01\xaa\xd4\x18\r\n\x07gateway\x10\xe0\xa7\x12\x82\xd3\xe4\x93\x02%\x12#/v1/artifacts/{artifact_id}/content0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +54,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BROWSERSESSIONSERVICE'].methods_by_name['ReleaseSession']._serialized_options = b'\220\002\002\252\324\030\t\n\003run\020\260\352\001'
   _globals['_BROWSERSESSIONSERVICE'].methods_by_name['AttachSession']._loaded_options = None
   _globals['_BROWSERSESSIONSERVICE'].methods_by_name['AttachSession']._serialized_options = b'\220\002\002\252\324\030\t\n\004task\020\220N'
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['CreateProfile']._loaded_options = None
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['CreateProfile']._serialized_options = b'\252\324\030\017\n\007gateway\020\220N \311\001\202\323\344\223\002\031\"\024/v1/browser_profiles:\001*'
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['SaveProfile']._loaded_options = None
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['SaveProfile']._serialized_options = b'\252\324\030\014\n\007gateway\020\230u\202\323\344\223\0023\"./v1/browser_profiles/{browser_profile_id}:save:\001*'
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['GetProfile']._loaded_options = None
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['GetProfile']._serialized_options = b'\220\002\001\252\324\030\014\n\007gateway\020\220N\202\323\344\223\002+\022)/v1/browser_profiles/{browser_profile_id}'
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['ListProfiles']._loaded_options = None
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['ListProfiles']._serialized_options = b'\220\002\001\252\324\030\014\n\007gateway\020\220N\202\323\344\223\002\026\022\024/v1/browser_profiles'
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['DeleteProfile']._loaded_options = None
+  _globals['_BROWSERSESSIONSERVICE'].methods_by_name['DeleteProfile']._serialized_options = b'\220\002\002\252\324\030\014\n\007gateway\020\220N\202\323\344\223\002+*)/v1/browser_profiles/{browser_profile_id}'
   _globals['_BROWSERSESSIONSERVICE'].methods_by_name['CaptureScreenshot']._loaded_options = None
   _globals['_BROWSERSESSIONSERVICE'].methods_by_name['CaptureScreenshot']._serialized_options = b'\252\324\030\026\n\007gateway\n\004task\020\260\352\001 \311\001\202\323\344\223\002:\"5/v1/browser_sessions/{browser_session_id}/screenshots:\001*'
   _globals['_BROWSERSESSIONSERVICE'].methods_by_name['AwaitDownload']._loaded_options = None
@@ -63,60 +74,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BROWSERSESSIONSERVICE'].methods_by_name['GetArtifact']._serialized_options = b'\220\002\001\252\324\030\014\n\007gateway\020\220N\202\323\344\223\002\035\022\033/v1/artifacts/{artifact_id}'
   _globals['_BROWSERSESSIONSERVICE'].methods_by_name['GetArtifactContent']._loaded_options = None
   _globals['_BROWSERSESSIONSERVICE'].methods_by_name['GetArtifactContent']._serialized_options = b'\220\002\001\252\324\030\r\n\007gateway\020\340\247\022\202\323\344\223\002%\022#/v1/artifacts/{artifact_id}/content'
-  _globals['_SESSIONSTATE']._serialized_start=3415
-  _globals['_SESSIONSTATE']._serialized_end=3650
-  _globals['_SESSIONOPTIONS']._serialized_start=272
-  _globals['_SESSIONOPTIONS']._serialized_end=898
-  _globals['_SESSION']._serialized_start=901
-  _globals['_SESSION']._serialized_end=1253
-  _globals['_ARTIFACT']._serialized_start=1256
-  _globals['_ARTIFACT']._serialized_end=1466
-  _globals['_CREATESESSIONREQUEST']._serialized_start=1468
-  _globals['_CREATESESSIONREQUEST']._serialized_end=1570
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=1572
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=1648
-  _globals['_GETSESSIONREQUEST']._serialized_start=1650
-  _globals['_GETSESSIONREQUEST']._serialized_end=1697
-  _globals['_GETSESSIONRESPONSE']._serialized_start=1699
-  _globals['_GETSESSIONRESPONSE']._serialized_end=1772
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1774
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1891
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1893
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1994
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=1996
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=2045
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=2047
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=2122
-  _globals['_ACQUIRESESSIONREQUEST']._serialized_start=2124
-  _globals['_ACQUIRESESSIONREQUEST']._serialized_end=2251
-  _globals['_ACQUIRESESSIONRESPONSE']._serialized_start=2253
-  _globals['_ACQUIRESESSIONRESPONSE']._serialized_end=2330
-  _globals['_RELEASESESSIONREQUEST']._serialized_start=2332
-  _globals['_RELEASESESSIONREQUEST']._serialized_end=2399
-  _globals['_RELEASESESSIONRESPONSE']._serialized_start=2401
-  _globals['_RELEASESESSIONRESPONSE']._serialized_end=2478
-  _globals['_ATTACHSESSIONREQUEST']._serialized_start=2480
-  _globals['_ATTACHSESSIONREQUEST']._serialized_end=2546
-  _globals['_ATTACHSESSIONRESPONSE']._serialized_start=2548
-  _globals['_ATTACHSESSIONRESPONSE']._serialized_end=2655
-  _globals['_CAPTURESCREENSHOTREQUEST']._serialized_start=2657
-  _globals['_CAPTURESCREENSHOTREQUEST']._serialized_end=2744
-  _globals['_CAPTURESCREENSHOTRESPONSE']._serialized_start=2746
-  _globals['_CAPTURESCREENSHOTRESPONSE']._serialized_end=2828
-  _globals['_AWAITDOWNLOADREQUEST']._serialized_start=2830
-  _globals['_AWAITDOWNLOADREQUEST']._serialized_end=2948
-  _globals['_AWAITDOWNLOADRESPONSE']._serialized_start=2950
-  _globals['_AWAITDOWNLOADRESPONSE']._serialized_end=3028
-  _globals['_LISTARTIFACTSREQUEST']._serialized_start=3030
-  _globals['_LISTARTIFACTSREQUEST']._serialized_end=3135
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=3137
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=3241
-  _globals['_GETARTIFACTREQUEST']._serialized_start=3243
-  _globals['_GETARTIFACTREQUEST']._serialized_end=3284
-  _globals['_GETARTIFACTRESPONSE']._serialized_start=3286
-  _globals['_GETARTIFACTRESPONSE']._serialized_end=3362
-  _globals['_GETARTIFACTCONTENTREQUEST']._serialized_start=3364
-  _globals['_GETARTIFACTCONTENTREQUEST']._serialized_end=3412
-  _globals['_BROWSERSESSIONSERVICE']._serialized_start=3653
-  _globals['_BROWSERSESSIONSERVICE']._serialized_end=5673
+  _globals['_SESSIONSTATE']._serialized_start=3456
+  _globals['_SESSIONSTATE']._serialized_end=3691
+  _globals['_SESSIONOPTIONS']._serialized_start=313
+  _globals['_SESSIONOPTIONS']._serialized_end=939
+  _globals['_SESSION']._serialized_start=942
+  _globals['_SESSION']._serialized_end=1294
+  _globals['_ARTIFACT']._serialized_start=1297
+  _globals['_ARTIFACT']._serialized_end=1507
+  _globals['_CREATESESSIONREQUEST']._serialized_start=1509
+  _globals['_CREATESESSIONREQUEST']._serialized_end=1611
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=1613
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=1689
+  _globals['_GETSESSIONREQUEST']._serialized_start=1691
+  _globals['_GETSESSIONREQUEST']._serialized_end=1738
+  _globals['_GETSESSIONRESPONSE']._serialized_start=1740
+  _globals['_GETSESSIONRESPONSE']._serialized_end=1813
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1815
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1932
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1934
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=2035
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=2037
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=2086
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=2088
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=2163
+  _globals['_ACQUIRESESSIONREQUEST']._serialized_start=2165
+  _globals['_ACQUIRESESSIONREQUEST']._serialized_end=2292
+  _globals['_ACQUIRESESSIONRESPONSE']._serialized_start=2294
+  _globals['_ACQUIRESESSIONRESPONSE']._serialized_end=2371
+  _globals['_RELEASESESSIONREQUEST']._serialized_start=2373
+  _globals['_RELEASESESSIONREQUEST']._serialized_end=2440
+  _globals['_RELEASESESSIONRESPONSE']._serialized_start=2442
+  _globals['_RELEASESESSIONRESPONSE']._serialized_end=2519
+  _globals['_ATTACHSESSIONREQUEST']._serialized_start=2521
+  _globals['_ATTACHSESSIONREQUEST']._serialized_end=2587
+  _globals['_ATTACHSESSIONRESPONSE']._serialized_start=2589
+  _globals['_ATTACHSESSIONRESPONSE']._serialized_end=2696
+  _globals['_CAPTURESCREENSHOTREQUEST']._serialized_start=2698
+  _globals['_CAPTURESCREENSHOTREQUEST']._serialized_end=2785
+  _globals['_CAPTURESCREENSHOTRESPONSE']._serialized_start=2787
+  _globals['_CAPTURESCREENSHOTRESPONSE']._serialized_end=2869
+  _globals['_AWAITDOWNLOADREQUEST']._serialized_start=2871
+  _globals['_AWAITDOWNLOADREQUEST']._serialized_end=2989
+  _globals['_AWAITDOWNLOADRESPONSE']._serialized_start=2991
+  _globals['_AWAITDOWNLOADRESPONSE']._serialized_end=3069
+  _globals['_LISTARTIFACTSREQUEST']._serialized_start=3071
+  _globals['_LISTARTIFACTSREQUEST']._serialized_end=3176
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=3178
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=3282
+  _globals['_GETARTIFACTREQUEST']._serialized_start=3284
+  _globals['_GETARTIFACTREQUEST']._serialized_end=3325
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=3327
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=3403
+  _globals['_GETARTIFACTCONTENTREQUEST']._serialized_start=3405
+  _globals['_GETARTIFACTCONTENTREQUEST']._serialized_end=3453
+  _globals['_BROWSERSESSIONSERVICE']._serialized_start=3694
+  _globals['_BROWSERSESSIONSERVICE']._serialized_end=6597
 # @@protoc_insertion_point(module_scope)

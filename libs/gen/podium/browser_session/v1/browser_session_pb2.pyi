@@ -4,6 +4,7 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from podium.browser_session.v1 import profile_pb2 as _profile_pb2
 from podium.browser_session.v1 import settings_pb2 as _settings_pb2
 from podium.common.v1 import call_pb2 as _call_pb2
 from google.protobuf.internal import containers as _containers

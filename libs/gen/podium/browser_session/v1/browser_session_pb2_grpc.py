@@ -5,6 +5,7 @@ import warnings
 
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from podium.browser_session.v1 import browser_session_pb2 as podium_dot_browser__session_dot_v1_dot_browser__session__pb2
+from podium.browser_session.v1 import profile_pb2 as podium_dot_browser__session_dot_v1_dot_profile__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -70,6 +71,31 @@ class BrowserSessionServiceStub:
                 '/podium.browser_session.v1.BrowserSessionService/AttachSession',
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionRequest.SerializeToString,
                 response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionResponse.FromString,
+                _registered_method=True)
+        self.CreateProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/CreateProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileResponse.FromString,
+                _registered_method=True)
+        self.SaveProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/SaveProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileResponse.FromString,
+                _registered_method=True)
+        self.GetProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/GetProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileResponse.FromString,
+                _registered_method=True)
+        self.ListProfiles = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/ListProfiles',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesResponse.FromString,
+                _registered_method=True)
+        self.DeleteProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/DeleteProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileResponse.FromString,
                 _registered_method=True)
         self.CaptureScreenshot = channel.unary_unary(
                 '/podium.browser_session.v1.BrowserSessionService/CaptureScreenshot',
@@ -159,6 +185,45 @@ class BrowserSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateProfile(self, request, context):
+        """Makes a profile: empty, or from a state that was saved elsewhere. The same `request_id` answers
+        the same profile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveProfile(self, request, context):
+        """Writes down what a session's browser knows of its user (cookies and local storage) as a new
+        version of a profile. ABORTED: the profile has a newer version than `expected_version`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProfile(self, request, context):
+        """A profile and its versions, without what they hold. NOT_FOUND: no such profile in this
+        organisation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProfiles(self, request, context):
+        """Profiles of the organisation, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProfile(self, request, context):
+        """Forgets a profile and every version of it. Sessions that began with it go on, and save nothing.
+        Deleting it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CaptureScreenshot(self, request, context):
         """Takes a screenshot of the session's active page and keeps it as an artifact.
         """
@@ -232,6 +297,31 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.AttachSession,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionRequest.FromString,
                     response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionResponse.SerializeToString,
+            ),
+            'CreateProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileResponse.SerializeToString,
+            ),
+            'SaveProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileResponse.SerializeToString,
+            ),
+            'GetProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileResponse.SerializeToString,
+            ),
+            'ListProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProfiles,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesResponse.SerializeToString,
+            ),
+            'DeleteProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileResponse.SerializeToString,
             ),
             'CaptureScreenshot': grpc.unary_unary_rpc_method_handler(
                     servicer.CaptureScreenshot,
@@ -449,6 +539,141 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/AttachSession',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionRequest.SerializeToString,
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/CreateProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/SaveProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/GetProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/ListProfiles',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/DeleteProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,
