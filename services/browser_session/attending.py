@@ -21,6 +21,9 @@ from services.browser_session.revival import Hands, Revivals, has_failed
 from services.browser_session.settings import BrowserSettings
 
 log = logging.getLogger(__name__)
+FORGET_EVERY_S = 3600.0
+# No call of a stopped replica is later than this.
+RUNS_KEPT = timedelta(days=7)
 
 
 class Attendant:
@@ -35,6 +38,7 @@ class Attendant:
         self._replica = mesh.replica
         self._pool = pool
         self._beat_due = 0.0
+        self._forget_due = 0.0
         hands = Hands(lambda: pool.http, pool.start_browser, self._end_old, pool.publish)
         self._revivals = Revivals(mesh, hands)
         pool.lose = self.lose
@@ -59,6 +63,9 @@ class Attendant:
             await self._pool.saved.take_over_all()
             for row in await self._db.write(lambda tx: self._beat(tx, used)):
                 self._pool.spawn(self._revive(row, Reason.REPLICA_DIED))
+        if self._clock.monotonic() >= self._forget_due:
+            self._forget_due = self._clock.monotonic() + FORGET_EVERY_S
+            await self._db.write(lambda tx: store.runs.forget(tx, tx.now - RUNS_KEPT))
         now, rows = await self._db.read(
             lambda tx: (tx.now, store.sessions.on_replica(tx, self._replica))
         )

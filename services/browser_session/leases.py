@@ -25,16 +25,22 @@ def create(tx: Tx, new: Session) -> tuple[Session, bool]:
     return store.sessions.enqueue(tx, replace(new, created_at=tx.now)), True
 
 
-def acquire_fresh(tx: Tx, new: Session) -> tuple[Session, bool]:
+def acquire_fresh(tx: Tx, new: Session, saga_fence: int) -> tuple[Session, bool]:
     """The session the run has already, or a new one that waits for its place."""
     store.sessions.pass_gate(tx)
+    store.runs.check_in(tx, new.organization_id, new.run_id, saga_fence)
     for held in store.sessions.of_run(tx, new.organization_id, new.run_id):
         return held, False
     return store.sessions.enqueue(tx, replace(new, created_at=tx.now)), True
 
 
-def acquire_named(tx: Tx, organization_id: str, session_id: str, run_id: str) -> Session:
+def acquire_named(
+    tx: Tx, organization_id: str, session_id: str, run_id: str, saga_fence: int
+) -> Session:
     """Gives a session to the run; one that still starts is answered as it is, to be waited for."""
+    # The same turn as the end of a run takes: nothing is given between that and its note.
+    store.sessions.pass_gate(tx)
+    store.runs.check_in(tx, organization_id, run_id, saga_fence)
     found = store.sessions.get(tx, organization_id, session_id)
     if found.state in (State.QUEUED, State.PROVISIONING):
         return found
@@ -59,7 +65,14 @@ def release(tx: Tx, held: Session, run_id: str) -> bool:
     return False
 
 
+def end_run(tx: Tx, organization_id: str, run_id: str) -> list[str]:
+    """Takes everything back from a run that is over, and gives it nothing from now on."""
+    store.sessions.pass_gate(tx)
+    store.runs.end(tx, organization_id, run_id)
+    return release_all(tx, organization_id, run_id)
+
+
 def release_all(tx: Tx, organization_id: str, run_id: str) -> list[str]:
-    """Takes everything back from a run that is over; answers the sessions that ended with it."""
+    """Takes everything back from a run; answers the sessions that ended with it."""
     held = store.sessions.of_run(tx, organization_id, run_id)
     return [one.session_id for one in held if release(tx, one, run_id)]

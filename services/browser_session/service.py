@@ -114,11 +114,12 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
         self, request: pb.AcquireSessionRequest, context: grpc.aio.ServicerContext
     ) -> pb.AcquireSessionResponse:
         run_id = ids.check("run_id", "run", request.run_id)
+        fence = request.saga_fence
         if request.browser_session_id:
-            row = await self._acquire_named(request.browser_session_id, run_id, context)
+            row = await self._acquire_named(request, run_id, context)
         else:
             new = self._new(*wire.options(request.options), run_id=run_id)
-            row, is_new = await self._queue(lambda tx: leases.acquire_fresh(tx, new), new)
+            row, is_new = await self._queue(lambda tx: leases.acquire_fresh(tx, new, fence), new)
             row = await self._started(row, is_new, context)
         return pb.AcquireSessionResponse(session=wire.session(row))
 
@@ -292,13 +293,16 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
         return await self._pool.await_usable(row.session_id, time_left_s)
 
     async def _acquire_named(
-        self, session_id: str, run_id: str, context: grpc.aio.ServicerContext
+        self,
+        request: pb.AcquireSessionRequest,
+        run_id: str,
+        context: grpc.aio.ServicerContext,
     ) -> Session:
         organization = contexts.organization()
-        ids.check("browser_session_id", "bs", session_id)
+        session_id = ids.check("browser_session_id", "bs", request.browser_session_id)
 
         def unit(tx: Tx) -> Session:
-            return leases.acquire_named(tx, organization, session_id, run_id)
+            return leases.acquire_named(tx, organization, session_id, run_id, request.saga_fence)
 
         row = await self._db.write(unit)
         if row.state is State.OCCUPIED:

@@ -87,7 +87,8 @@ _HOLD = (
     .where(runs.c.organization_id == sa.bindparam("organization_id"))
     .with_for_update()
 )
-_RUN_COLUMNS = {field.name for field in dataclasses.fields(Run)} - {"steps", "last_sequence"}
+_NOT_COLUMNS = {"steps", "last_sequence", "fence"}
+_RUN_COLUMNS = {field.name for field in dataclasses.fields(Run)} - _NOT_COLUMNS
 
 
 def topic(run_id: str) -> str:

@@ -168,14 +168,16 @@ class CloseSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
 
 class AcquireSessionRequest(_message.Message):
-    __slots__ = ("run_id", "browser_session_id", "options")
+    __slots__ = ("run_id", "browser_session_id", "options", "saga_fence")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    SAGA_FENCE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     browser_session_id: str
     options: SessionOptions
-    def __init__(self, run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ...) -> None: ...
+    saga_fence: int
+    def __init__(self, run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., saga_fence: _Optional[int] = ...) -> None: ...
 
 class AcquireSessionResponse(_message.Message):
     __slots__ = ("session",)

@@ -163,7 +163,8 @@ class BrowserSessionServiceServicer:
         """Gives a session to a run: the one that is named, or a fresh one. Waits its turn in a fair queue
         up to the deadline of the call. The same `run_id` answers the same session and renews its
         lease. RESOURCE_EXHAUSTED with RetryInfo: no room in time. FAILED_PRECONDITION: the named
-        session has ended, or belongs to another run now.
+        session has ended, or belongs to another run now, or the run itself has ended. ABORTED: another
+        replica carries the run now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
