@@ -24,10 +24,12 @@ class RunEvents:
         """
         needs_browser = dict(event.data).get("needs_browser", True)
 
+        wear = self._pool.wear
+
         def unit(tx: Tx) -> list[str]:
             # A run that needs no browser never asks for one: nothing has to be remembered.
             take_back = leases.end_run if needs_browser else leases.release_all
-            return take_back(tx, event.organization_id, event.run_id)
+            return take_back(tx, event.organization_id, event.run_id, wear)
 
         for session_id in await self._db.write(unit):
             await self._pool.await_cleared(session_id)

@@ -75,7 +75,7 @@ class Nest:
         presence = row.options.presence
         if not presence.touches_pages:
             return
-        presenter = Presenter(presence, self._hidden(row))
+        presenter = Presenter(presence, self.hidden(row))
         browser.at_end.append(presenter.close)
         try:
             async with asyncio.timeout(timeout_s):
@@ -158,7 +158,7 @@ class Nest:
         proxy.hide(urlsplit(browser.cdp_url).port or 0)
         return browser
 
-    def _hidden(self, row: Session) -> Hidden:
+    def hidden(self, row: Session) -> Hidden:
         """What of the session's options is never shown."""
         return Hidden.of(self._vault.open(row.sealed_options, hidden_seal(row.session_id)))
 
@@ -166,7 +166,7 @@ class Nest:
         options = row.options
         behind = None
         if options.proxy_server:
-            password = self._hidden(row).proxy_password.reveal()
+            password = self.hidden(row).proxy_password.reveal()
             behind = upstream.from_text(options.proxy_server, options.proxy_username, password)
         return Way(options.egress, self._settings.allow_private_targets, behind)
 

@@ -25,6 +25,7 @@ from services.browser_session.domain import (
     Reason,
     Session,
     State,
+    Wear,
     check_usable,
     may_recover,
 )
@@ -33,6 +34,7 @@ from services.browser_session.nest import Nest
 from services.browser_session.orphans import reap_orphans
 from services.browser_session.places import RETRY_AFTER_S, ROOM_POLL_S, Places
 from services.browser_session.presence import Hidden, hidden_seal
+from services.browser_session.pressure import Pressure
 from services.browser_session.profile import Profile
 from services.browser_session.revival import profile_seal
 from services.browser_session.saved.profiles import SavedProfiles
@@ -59,6 +61,8 @@ class Pool:
         self._vault = mesh.vault
         self._artifacts = artifacts
         self.nest = Nest(mesh.settings, mesh.clock, mesh.vault)
+        self.pressure = Pressure(mesh.clock, mesh.settings.marks)
+        self.nest.calm = self.pressure.is_calm
         self.saved = SavedProfiles(mesh.db, mesh.vault)
         self.draining = False
         self.live: dict[str, LiveSession] = {}
@@ -66,7 +70,10 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
         self.lose: Lose = self._end_lost
-        self.places = Places(mesh.db, mesh.signals, mesh.settings.capacity, self.spawn)
+        usual = mesh.settings.capacity
+        self.places = Places(
+            mesh.db, mesh.signals, lambda: self.pressure.capacity(usual), self.spawn
+        )
 
     @property
     def http(self) -> aiohttp.ClientSession:
@@ -115,6 +122,20 @@ class Pool:
         """Whether browsers are launched ahead of their sessions."""
         return self._settings.browser_warm > 0
 
+    @property
+    def wear(self) -> Wear:
+        """When a session that runs share is replaced."""
+        return self._settings.wear
+
+    def check_line(self, tx: Tx, queued: Session) -> None:
+        """Raises Exhausted when the line that this session has joined is too long with it."""
+        most, most_of_one = self._settings.browser_queue, self._settings.browser_queue_of_one
+        store.queue.check_room(tx, queued.organization_id, most, most_of_one)
+
+    def alike(self, left: Session, new: Session) -> bool:
+        """Whether a session that was left is what a new one would be."""
+        return left.options == new.options and self.nest.hidden(left) == self.nest.hidden(new)
+
     def seal_new_key(self, session_id: str) -> bytes:
         """A key for the tokens of a new session, sealed for its row."""
         return self._vault.seal(ids.random_bytes(32), session_id.encode())
@@ -158,6 +179,21 @@ class Pool:
                 self.starting.discard(new.session_id)
                 raise
         await asyncio.shield(self.spawn(self._launch(new.session_id)))
+
+    def start_later(self, new: Session, timeout_s: float) -> None:
+        """The same while nobody waits for it; one that gets no place in time says so."""
+
+        async def begin() -> None:
+            try:
+                if new.state is State.QUEUED:
+                    await self.places.wait_for(new, timeout_s)
+                await self._launch(new.session_id)
+            except errors.PodiumError as reason:
+                log.info("session %s did not start: %s", new.session_id, reason)
+            finally:
+                self.starting.discard(new.session_id)
+
+        self.spawn(begin())
 
     async def _launch(self, session_id: str) -> None:
         """The first browser of a session."""

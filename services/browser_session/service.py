@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from urllib.parse import quote
 
 import grpc
@@ -21,7 +22,14 @@ from podium.browser_session.v1 import browser_session_pb2_grpc as pb_grpc
 from services.browser_session import capture, leases, store, wire
 from services.browser_session.artifacts import Artifacts
 from services.browser_session.attending import Attendant
-from services.browser_session.domain import Options, Reason, Session, State, check_usable
+from services.browser_session.domain import (
+    Options,
+    Reason,
+    Session,
+    State,
+    check_usable,
+    extended,
+)
 from services.browser_session.events import RunEvents
 from services.browser_session.pool import Pool
 from services.browser_session.presence import Hidden
@@ -76,18 +84,21 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
     ) -> pb.CreateSessionResponse:
         if len(request.request_id) > LONGEST_REQUEST_ID:
             raise errors.Invalid("request_id", f"is longer than {LONGEST_REQUEST_ID} characters")
-        asked = wire.options(request.options)
-        new = self._new(*asked, request_id=request.request_id)
+        queue_s, more = wire.queue_timeout(request, _time_left(context, LONGEST_START_S))
+        options, hidden, warnings = wire.options(request.options)
+        new = self._new(options, hidden, [*warnings, *more], request.request_id, queue_s=queue_s)
         row, is_new = await self._queue(lambda tx: leases.create(tx, new), new)
-        return pb.CreateSessionResponse(
-            session=wire.session(await self._started(row, is_new, context))
-        )
+        if not request.return_at_once:
+            row = await self._started(row, is_new, context, queue_s)
+        elif is_new:
+            self._pool.start_later(row, queue_s)
+        return pb.CreateSessionResponse(session=await self._shown(row))
 
     async def GetSession(
         self, request: pb.GetSessionRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetSessionResponse:
         row = await self._session(request.browser_session_id)
-        return pb.GetSessionResponse(session=wire.session(row))
+        return pb.GetSessionResponse(session=await self._shown(row))
 
     async def ListSessions(
         self, request: pb.ListSessionsRequest, context: grpc.aio.ServicerContext
@@ -102,6 +113,26 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
             rows, size, lambda one: (one.created_at.isoformat(), one.session_id)
         )
         return pb.ListSessionsResponse(sessions=map(wire.session, shown), next_page_token=more)
+
+    async def RenewSession(
+        self, request: pb.RenewSessionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.RenewSessionResponse:
+        organization = contexts.organization()
+        session_id = ids.check("browser_session_id", "bs", request.browser_session_id)
+        life = span("life", request.life) if request.HasField("life") else timedelta(0)
+        if life < timedelta(0):
+            raise errors.Invalid("life", "must not be negative")
+
+        def unit(tx: Tx) -> list[str]:
+            row = store.sessions.get(tx, organization, session_id)
+            options, warnings = extended(row, life, tx.now)
+            if not store.sessions.renew(tx, row, options):
+                check_usable(row)
+            return warnings
+
+        warnings = await self._db.write(unit)
+        session = await self._shown(await self._session(session_id))
+        return pb.RenewSessionResponse(session=session, warnings=warnings)
 
     async def CloseSession(
         self, request: pb.CloseSessionRequest, context: grpc.aio.ServicerContext
@@ -118,8 +149,15 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
         if request.browser_session_id:
             row = await self._acquire_named(request, run_id, context)
         else:
-            new = self._new(*wire.options(request.options), run_id=run_id)
-            row, is_new = await self._queue(lambda tx: leases.acquire_fresh(tx, new, fence), new)
+            queue_s = _time_left(context, LONGEST_START_S)
+            reuse_key = wire.reuse_key(request.reuse)
+            asked = wire.options(request.options)
+            new = self._new(*asked, run_id=run_id, queue_s=queue_s, reuse_key=reuse_key)
+
+            def acquire(tx: Tx) -> tuple[Session, bool]:
+                return leases.acquire_fresh(tx, new, fence, lambda one: self._pool.alike(one, new))
+
+            row, is_new = await self._queue(acquire, new)
             row = await self._started(row, is_new, context)
         return pb.AcquireSessionResponse(session=wire.session(row))
 
@@ -133,7 +171,7 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
 
         def unit(tx: Tx) -> bool:
             held = store.sessions.get(tx, row.organization_id, row.session_id)
-            return leases.release(tx, held, run_id)
+            return leases.release(tx, held, run_id, self._pool.wear)
 
         if await self._db.write(unit):
             await self._pool.await_cleared(row.session_id)
@@ -141,7 +179,10 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
 
     async def _release_all(self, run_id: str) -> pb.ReleaseSessionResponse:
         organization_id = contexts.organization()
-        ended = await self._db.write(lambda tx: leases.release_all(tx, organization_id, run_id))
+        wear = self._pool.wear
+        ended = await self._db.write(
+            lambda tx: leases.release_all(tx, organization_id, run_id, wear)
+        )
         for session_id in ended:
             await self._pool.await_cleared(session_id)
         return pb.ReleaseSessionResponse()
@@ -237,6 +278,12 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
         ids.check("browser_session_id", "bs", session_id)
         return await self._db.read(lambda tx: store.sessions.get(tx, organization, session_id))
 
+    async def _shown(self, row: Session) -> pb.Session:
+        """A session as the contract says it, with its place in the line."""
+        if row.state is not State.QUEUED:
+            return wire.session(row)
+        return wire.session(row, await self._db.read(lambda tx: store.queue.place_of(tx, row)))
+
     def _new(
         self,
         options: Options,
@@ -244,6 +291,8 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
         warnings: list[str],
         request_id: str = "",
         run_id: str = "",
+        queue_s: float = 0.0,
+        reuse_key: str = "",
     ) -> Session:
         session_id = ids.new("bs")
         return Session(
@@ -256,7 +305,10 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
             owner=self._pool.replica,
             request_id=request_id,
             run_id=run_id,
-            made_for_run=bool(run_id),
+            made_for_run=bool(run_id) and not reuse_key,
+            queue_until=self._clock.now() + timedelta(seconds=queue_s),
+            reuse_key=reuse_key,
+            jobs=int(bool(run_id)),
             fence=1,
             cdp_key=self._pool.seal_new_key(session_id),
             sealed_options=self._pool.seal_options(session_id, hidden),
@@ -272,7 +324,11 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
         def queue(tx: Tx) -> tuple[Session, bool]:
             check_there(tx, new)
             row, fresh = unit(tx)
-            return (self._pool.places.admit(tx, row) if fresh else row), fresh
+            if fresh:
+                row = self._pool.places.admit(tx, row)
+                if row.state is State.QUEUED:
+                    self._pool.check_line(tx, row)
+            return row, fresh
 
         try:
             row, is_new = await self._db.write(queue)
@@ -282,12 +338,16 @@ class BrowserSessionService(ProfileRpcs, pb_grpc.BrowserSessionServiceServicer):
         return row, is_new
 
     async def _started(
-        self, row: Session, is_new: bool, context: grpc.aio.ServicerContext
+        self,
+        row: Session,
+        is_new: bool,
+        context: grpc.aio.ServicerContext,
+        queue_s: float = LONGEST_START_S,
     ) -> Session:
         """The session with its browser; one that is new is started here."""
         time_left_s = _time_left(context, LONGEST_START_S)
         if is_new:
-            await self._pool.start(row, time_left_s)
+            await self._pool.start(row, min(queue_s, time_left_s))
         elif row.state not in (State.QUEUED, State.PROVISIONING):
             return row
         return await self._pool.await_usable(row.session_id, time_left_s)

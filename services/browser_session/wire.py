@@ -35,15 +35,29 @@ STATES = {
     State.CLOSED: pb.SESSION_STATE_CLOSED,
     State.FAILED: pb.SESSION_STATE_FAILED,
     State.CRASHED: pb.SESSION_STATE_CRASHED,
+    State.DRAINING: pb.SESSION_STATE_DRAINING,
+    State.TIMED_OUT: pb.SESSION_STATE_TIMED_OUT,
+}
+USUAL_QUEUE_S = 60.0
+LONGEST_QUEUE_S = 600.0
+LONGEST_KEY = 128
+REUSE_MODES: dict[int, str] = {
+    settings_pb2.REUSE_MODE_PER_WORKFLOW: "workflow",
+    settings_pb2.REUSE_MODE_PER_KEY: "key",
 }
 STATES_BY_NUMBER: dict[int, State] = {int(number): state for state, number in STATES.items()}
 
 
-def session(stored: Session) -> pb.Session:
+def session(stored: Session, queue_position: int = 0) -> pb.Session:
     """A session as the contract says it."""
+    waits = stored.state is State.QUEUED
     return pb.Session(
+        queue_position=queue_position,
+        queue_expire_time=timestamp(stored.queue_until) if waits else None,
+        expire_time=timestamp(stored.expires_at) if stored.ready_at else None,
+        reuse_key=stored.reuse_key.partition(":")[2],
         browser_session_id=stored.session_id,
-        state=STATES[stored.state],
+        state=STATES[stored.shown_state],
         close_reason=stored.close_reason,
         run_id=stored.run_id,
         options=_options(stored.options),
@@ -134,6 +148,34 @@ def _wrong_profile(asked: settings_pb2.ProfileUse) -> list[tuple[str, str]]:
     if profile_id and not profile_id.startswith("bp_"):
         return [(f"{field}.browser_profile_id", 'must be an id such as "bp_…"')]
     return [(f"{field}.version", "must not be negative")] if asked.version < 0 else []
+
+
+def queue_timeout(
+    request: pb.CreateSessionRequest, longest_here_s: float
+) -> tuple[float, list[str]]:
+    """How long a new session waits for its place, and what was changed about that."""
+    asked = USUAL_QUEUE_S
+    if request.HasField("queue_timeout"):
+        asked = span("queue_timeout", request.queue_timeout).total_seconds()
+    if asked <= 0:
+        raise errors.Invalid("queue_timeout", "must be longer than nothing")
+    longest = LONGEST_QUEUE_S if request.return_at_once else longest_here_s
+    if asked <= longest or not request.HasField("queue_timeout"):
+        return min(asked, longest), []
+    return longest, [f"queue_timeout was shortened to the longest allowed, {longest:.0f} s"]
+
+
+def reuse_key(asked: settings_pb2.ReusePolicy) -> str:
+    """What the session is found by; empty for one that nobody else uses."""
+    if asked.mode in (settings_pb2.REUSE_MODE_UNSPECIFIED, settings_pb2.REUSE_MODE_NEW):
+        if asked.key:
+            raise errors.Invalid("reuse.mode", "must be set with a key")
+        return ""
+    if asked.mode not in REUSE_MODES:
+        raise errors.Invalid("reuse.mode", "is not a mode")
+    if not 0 < len(asked.key) <= LONGEST_KEY or not asked.key.isprintable():
+        raise errors.Invalid("reuse.key", f"must have 1 to {LONGEST_KEY} printable characters")
+    return f"{REUSE_MODES[asked.mode]}:{asked.key}"
 
 
 def states(numbers: Iterable[int]) -> list[State]:

@@ -1,6 +1,6 @@
 """The tables of browser_session, and the only SQL over them."""
 
-from services.browser_session.store import artifacts, profiles, replicas, runs, sessions
+from services.browser_session.store import artifacts, profiles, queue, replicas, runs, sessions
 from services.browser_session.store.tables import METADATA, ROOM, changed, orders
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "changed",
     "orders",
     "profiles",
+    "queue",
     "replicas",
     "runs",
     "sessions",

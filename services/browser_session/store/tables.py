@@ -49,9 +49,14 @@ SESSIONS = Table(
     Column("ready_at", Timestamp),
     Column("ended_at", Timestamp),
     Column("active_at", Timestamp),
+    Column("queue_until", Timestamp),
+    # What later runs find it by; empty for a session of its own.
+    Column("reuse_key", String(200), nullable=False),
+    Column("jobs", Integer, nullable=False),
     Index("sessions_by_organization", "organization_id", "created_at"),
     Index("sessions_by_owner", "owner", "has_process"),
     Index("sessions_by_run", "organization_id", "run_id"),
+    Index("sessions_by_reuse_key", "organization_id", "reuse_key"),
     Index("sessions_by_request", "organization_id", "request_id"),
 )
 

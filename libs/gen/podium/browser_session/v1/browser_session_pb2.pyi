@@ -26,6 +26,8 @@ class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_STATE_CLOSED: _ClassVar[SessionState]
     SESSION_STATE_FAILED: _ClassVar[SessionState]
     SESSION_STATE_CRASHED: _ClassVar[SessionState]
+    SESSION_STATE_DRAINING: _ClassVar[SessionState]
+    SESSION_STATE_TIMED_OUT: _ClassVar[SessionState]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_QUEUED: SessionState
 SESSION_STATE_PROVISIONING: SessionState
@@ -34,6 +36,8 @@ SESSION_STATE_OCCUPIED: SessionState
 SESSION_STATE_CLOSED: SessionState
 SESSION_STATE_FAILED: SessionState
 SESSION_STATE_CRASHED: SessionState
+SESSION_STATE_DRAINING: SessionState
+SESSION_STATE_TIMED_OUT: SessionState
 
 class SessionOptions(_message.Message):
     __slots__ = ("viewport_width", "viewport_height", "locale", "max_life", "idle_timeout", "time_zone", "user_agent", "geolocation", "proxy", "extra_headers", "block", "egress", "first_connect_timeout", "profile")
@@ -68,7 +72,7 @@ class SessionOptions(_message.Message):
     def __init__(self, viewport_width: _Optional[int] = ..., viewport_height: _Optional[int] = ..., locale: _Optional[str] = ..., max_life: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_zone: _Optional[str] = ..., user_agent: _Optional[str] = ..., geolocation: _Optional[_Union[_settings_pb2.Geolocation, _Mapping]] = ..., proxy: _Optional[_Union[_settings_pb2.UpstreamProxy, _Mapping]] = ..., extra_headers: _Optional[_Iterable[_Union[_settings_pb2.ExtraHeader, _Mapping]]] = ..., block: _Optional[_Union[_settings_pb2.ResourceBlocking, _Mapping]] = ..., egress: _Optional[_Union[_settings_pb2.EgressPolicy, _Mapping]] = ..., first_connect_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., profile: _Optional[_Union[_settings_pb2.ProfileUse, _Mapping]] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("browser_session_id", "state", "close_reason", "run_id", "options", "warnings", "create_time", "ready_time", "end_time")
+    __slots__ = ("browser_session_id", "state", "close_reason", "run_id", "options", "warnings", "create_time", "ready_time", "end_time", "queue_position", "queue_expire_time", "expire_time", "reuse_key")
     BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CLOSE_REASON_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +82,10 @@ class Session(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     READY_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REUSE_KEY_FIELD_NUMBER: _ClassVar[int]
     browser_session_id: str
     state: SessionState
     close_reason: str
@@ -87,7 +95,11 @@ class Session(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     ready_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, browser_session_id: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., close_reason: _Optional[str] = ..., run_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ready_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    queue_position: int
+    queue_expire_time: _timestamp_pb2.Timestamp
+    expire_time: _timestamp_pb2.Timestamp
+    reuse_key: str
+    def __init__(self, browser_session_id: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., close_reason: _Optional[str] = ..., run_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ready_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_position: _Optional[int] = ..., queue_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reuse_key: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("artifact_id", "kind", "name", "content_type", "size_bytes", "sha256", "browser_session_id", "run_id", "create_time")
@@ -112,12 +124,16 @@ class Artifact(_message.Message):
     def __init__(self, artifact_id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., content_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., run_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = ("request_id", "options")
+    __slots__ = ("request_id", "options", "return_at_once", "queue_timeout")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    RETURN_AT_ONCE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     options: SessionOptions
-    def __init__(self, request_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ...) -> None: ...
+    return_at_once: bool
+    queue_timeout: _duration_pb2.Duration
+    def __init__(self, request_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., return_at_once: _Optional[bool] = ..., queue_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
     __slots__ = ("session",)
@@ -155,6 +171,22 @@ class ListSessionsResponse(_message.Message):
     next_page_token: str
     def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class RenewSessionRequest(_message.Message):
+    __slots__ = ("browser_session_id", "life")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    life: _duration_pb2.Duration
+    def __init__(self, browser_session_id: _Optional[str] = ..., life: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class RenewSessionResponse(_message.Message):
+    __slots__ = ("session", "warnings")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    session: Session
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class CloseSessionRequest(_message.Message):
     __slots__ = ("browser_session_id",)
     BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -168,16 +200,18 @@ class CloseSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
 
 class AcquireSessionRequest(_message.Message):
-    __slots__ = ("run_id", "browser_session_id", "options", "saga_fence")
+    __slots__ = ("run_id", "browser_session_id", "options", "saga_fence", "reuse")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     SAGA_FENCE_FIELD_NUMBER: _ClassVar[int]
+    REUSE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     browser_session_id: str
     options: SessionOptions
     saga_fence: int
-    def __init__(self, run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., saga_fence: _Optional[int] = ...) -> None: ...
+    reuse: _settings_pb2.ReusePolicy
+    def __init__(self, run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., saga_fence: _Optional[int] = ..., reuse: _Optional[_Union[_settings_pb2.ReusePolicy, _Mapping]] = ...) -> None: ...
 
 class AcquireSessionResponse(_message.Message):
     __slots__ = ("session",)

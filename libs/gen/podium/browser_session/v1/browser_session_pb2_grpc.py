@@ -52,6 +52,11 @@ class BrowserSessionServiceStub:
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsRequest.SerializeToString,
                 response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsResponse.FromString,
                 _registered_method=True)
+        self.RenewSession = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/RenewSession',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionResponse.FromString,
+                _registered_method=True)
         self.CloseSession = channel.unary_unary(
                 '/podium.browser_session.v1.BrowserSessionService/CloseSession',
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionRequest.SerializeToString,
@@ -146,6 +151,14 @@ class BrowserSessionServiceServicer:
 
     def ListSessions(self, request, context):
         """Sessions of the organisation, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewSession(self, request, context):
+        """Says that a session is still needed: it is not idle, and if asked lives longer. Tokens of before
+        keep their own end; attach again for a newer one. FAILED_PRECONDITION: it has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,6 +291,11 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.ListSessions,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsRequest.FromString,
                     response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'RenewSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewSession,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionResponse.SerializeToString,
             ),
             'CloseSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseSession,
@@ -432,6 +450,33 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/ListSessions',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsRequest.SerializeToString,
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/RenewSession',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from podium.common.v1 import call_pb2 as podium_dot_common_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(podium/browser_session/v1/settings.proto\x12\x19podium.browser_session.v1\x1a\x1bpodium/common/v1/call.proto\"F\n\x0bGeolocation\x12\x10\n\x08latitude\x18\x01 \x01(\x01\x12\x11\n\tlongitude\x18\x02 \x01(\x01\x12\x12\n\naccuracy_m\x18\x03 \x01(\x01\"I\n\rUpstreamProxy\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x16\n\x08password\x18\x03 \x01(\tB\x04\xb0\xd4\x18\x01\"0\n\x0b\x45xtraHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x05value\x18\x02 \x01(\tB\x04\xb0\xd4\x18\x01\"/\n\x10ResourceBlocking\x12\r\n\x05types\x18\x01 \x03(\t\x12\x0c\n\x04urls\x18\x02 \x03(\t\"+\n\x0c\x45gressPolicy\x12\r\n\x05\x61llow\x18\x01 \x03(\t\x12\x0c\n\x04\x64\x65ny\x18\x02 \x03(\t\"G\n\nProfileUse\x12\x1a\n\x12\x62rowser_profile_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0c\n\x04save\x18\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(podium/browser_session/v1/settings.proto\x12\x19podium.browser_session.v1\x1a\x1bpodium/common/v1/call.proto\"F\n\x0bGeolocation\x12\x10\n\x08latitude\x18\x01 \x01(\x01\x12\x11\n\tlongitude\x18\x02 \x01(\x01\x12\x12\n\naccuracy_m\x18\x03 \x01(\x01\"I\n\rUpstreamProxy\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x16\n\x08password\x18\x03 \x01(\tB\x04\xb0\xd4\x18\x01\"0\n\x0b\x45xtraHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x05value\x18\x02 \x01(\tB\x04\xb0\xd4\x18\x01\"/\n\x10ResourceBlocking\x12\r\n\x05types\x18\x01 \x03(\t\x12\x0c\n\x04urls\x18\x02 \x03(\t\"+\n\x0c\x45gressPolicy\x12\r\n\x05\x61llow\x18\x01 \x03(\t\x12\x0c\n\x04\x64\x65ny\x18\x02 \x03(\t\"G\n\nProfileUse\x12\x1a\n\x12\x62rowser_profile_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0c\n\x04save\x18\x03 \x01(\x08\"N\n\x0bReusePolicy\x12\x32\n\x04mode\x18\x01 \x01(\x0e\x32$.podium.browser_session.v1.ReuseMode\x12\x0b\n\x03key\x18\x02 \x01(\t*p\n\tReuseMode\x12\x1a\n\x16REUSE_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0eREUSE_MODE_NEW\x10\x01\x12\x1b\n\x17REUSE_MODE_PER_WORKFLOW\x10\x02\x12\x16\n\x12REUSE_MODE_PER_KEY\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPSTREAMPROXY'].fields_by_name['password']._serialized_options = b'\260\324\030\001'
   _globals['_EXTRAHEADER'].fields_by_name['value']._loaded_options = None
   _globals['_EXTRAHEADER'].fields_by_name['value']._serialized_options = b'\260\324\030\001'
+  _globals['_REUSEMODE']._serialized_start=544
+  _globals['_REUSEMODE']._serialized_end=656
   _globals['_GEOLOCATION']._serialized_start=100
   _globals['_GEOLOCATION']._serialized_end=170
   _globals['_UPSTREAMPROXY']._serialized_start=172
@@ -48,4 +50,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EGRESSPOLICY']._serialized_end=389
   _globals['_PROFILEUSE']._serialized_start=391
   _globals['_PROFILEUSE']._serialized_end=462
+  _globals['_REUSEPOLICY']._serialized_start=464
+  _globals['_REUSEPOLICY']._serialized_end=542
 # @@protoc_insertion_point(module_scope)

@@ -1,11 +1,23 @@
 from podium.common.v1 import call_pb2 as _call_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ReuseMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REUSE_MODE_UNSPECIFIED: _ClassVar[ReuseMode]
+    REUSE_MODE_NEW: _ClassVar[ReuseMode]
+    REUSE_MODE_PER_WORKFLOW: _ClassVar[ReuseMode]
+    REUSE_MODE_PER_KEY: _ClassVar[ReuseMode]
+REUSE_MODE_UNSPECIFIED: ReuseMode
+REUSE_MODE_NEW: ReuseMode
+REUSE_MODE_PER_WORKFLOW: ReuseMode
+REUSE_MODE_PER_KEY: ReuseMode
 
 class Geolocation(_message.Message):
     __slots__ = ("latitude", "longitude", "accuracy_m")
@@ -60,3 +72,11 @@ class ProfileUse(_message.Message):
     version: int
     save: bool
     def __init__(self, browser_profile_id: _Optional[str] = ..., version: _Optional[int] = ..., save: _Optional[bool] = ...) -> None: ...
+
+class ReusePolicy(_message.Message):
+    __slots__ = ("mode", "key")
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    mode: ReuseMode
+    key: str
+    def __init__(self, mode: _Optional[_Union[ReuseMode, str]] = ..., key: _Optional[str] = ...) -> None: ...
