@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import measuring, profiling
+from tests.bench import measuring, profiling, sessions
 from tests.bench.measuring import Cost, Round
 from tests.chaos import postgres, stage
 
@@ -26,7 +26,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", action="store_true", help="name where the time goes (py-spy)")
     parser.add_argument("--no-traces", action="store_true", help="without spans, as a comparison")
+    parser.add_argument("--what", choices=("runs", "sessions"), default="runs")
     asked = parser.parse_args()
+    if asked.what == "sessions":
+        sessions.main()
+        return
     stage.end_cleanly()
     with tempfile.TemporaryDirectory(prefix="podium-bench-") as scratch:
         asyncio.run(_measure(asked, Path(scratch)))
