@@ -6,7 +6,7 @@ Each entry's hash covers the one before it, so that a changed, removed or insert
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -74,42 +74,68 @@ def append(
 ) -> int:
     """Adds an event and answers its sequence; followers are woken after the commit.
 
-    Units are carried out one at a time, so the head that is read is still the head when it is set;
-    two that were not would meet at the key of the history.
+    It is written at the end of the unit. Units are carried out one at a time, so the head that was
+    read is still the head then.
     """
     occurred_at = occurred_at or tx.now
-    sequence, previous = _head(tx, stream_id)
-    sequence += 1
-    digest = chained(previous, stream_id, sequence, type_, source, occurred_at, data)
-    tx.insert(
-        history,
-        {
-            "stream_id": stream_id,
-            "sequence": sequence,
-            "organization_id": context.current().organization_id,
-            "type": type_,
-            "source": source,
-            "occurred_at": occurred_at,
-            "request_id": context.current().request_id,
-            "data": data,
-            "hash": digest,
-        },
-    )
-    tx.update(heads, {"stream_id": stream_id}, sequence=sequence, hash=digest)
-    tx.known[heads, stream_id] = (sequence, digest)
-    tx.notify(topic(stream_id))
+    head = _head(tx, stream_id)
+    sequence = head.sequence + 1
+    digest = chained(head.hash, stream_id, sequence, type_, source, occurred_at, data)
+    row = {
+        "stream_id": stream_id,
+        "sequence": sequence,
+        "organization_id": context.current().organization_id,
+        "type": type_,
+        "source": source,
+        "occurred_at": occurred_at,
+        "request_id": context.current().request_id,
+        "data": data,
+        "hash": digest,
+    }
+    if not head.rows:
+        tx.at_end(head.write)
+        tx.notify(topic(stream_id))
+    head.rows.append(row)
+    head.sequence, head.hash = sequence, digest
     return sequence
 
 
-def _head(tx: db.Tx, stream_id: str) -> tuple[int, str]:
-    """The last sequence of a stream and its hash; read once in a unit."""
-    if (known := tx.known.get((heads, stream_id))) is not None:
-        return known
-    head = tx.first(heads, stream_id=stream_id)
-    if head is None:
-        tx.insert(heads, {"stream_id": stream_id, "sequence": 0, "hash": ""})
-        return 0, ""
-    return head.sequence, head.hash
+def last_sequence(tx: db.Tx, stream_id: str) -> int:
+    """The sequence of a stream's last event, with those that this unit has added."""
+    return _head(tx, stream_id).sequence
+
+
+def remember(tx: db.Tx, stream_id: str, sequence: int, hash_: str) -> None:
+    """Tells a unit the head of a stream that it has read together with something else."""
+    tx.known.setdefault((heads, stream_id), _Head(stream_id, sequence, hash_))
+
+
+@dataclass(eq=False)
+class _Head:
+    """The end of a stream as a unit sees it, and the events that it adds."""
+
+    stream_id: str
+    sequence: int = 0
+    hash: str = ""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, tx: db.Tx) -> None:
+        """Writes the events, and the head once for all of them."""
+        tx.insert(history, *self.rows)
+        end: dict[str, Any] = {"sequence": self.sequence, "hash": self.hash}
+        if self.rows[0]["sequence"] == 1:
+            tx.insert(heads, {"stream_id": self.stream_id, **end})
+        else:
+            tx.update(heads, {"stream_id": self.stream_id}, **end)
+
+
+def _head(tx: db.Tx, stream_id: str) -> _Head:
+    known = tx.known.get((heads, stream_id))
+    if known is None:
+        row = tx.first(heads, stream_id=stream_id)
+        known = _Head(stream_id) if row is None else _Head(stream_id, row.sequence, row.hash)
+        tx.known[heads, stream_id] = known
+    return known
 
 
 def since(tx: db.Tx, stream_id: str, after: int, limit: int = 500) -> list[Entry]:

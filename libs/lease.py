@@ -130,6 +130,20 @@ def hasten(tx: db.Tx, table: sa.Table, key_column: str, key: str) -> None:
     tx.update(table, {key_column: key, "lease_owner": ""}, lease_until=None)
 
 
+def end(tx: db.Tx, tables: sa.MetaData, owners: Iterable[str]) -> int:
+    """Ends the leases of owners that are known to be dead; answers how many there were.
+
+    Whoever claims such a row still sees from whom it was taken.
+    """
+    ended, over = 0, tx.now - timedelta(milliseconds=1)
+    for table in tables.tables.values():
+        if "lease_owner" in table.c:
+            held = (table.c.lease_owner.in_(list(owners)), table.c.lease_until > over)
+            statement = sa.update(table).where(*held).values(lease_until=over)
+            ended += tx.execute(statement).rowcount
+    return ended
+
+
 def guarded(tx: db.Tx, table: sa.Table, key_column: str, key: str, fence: int) -> None:
     """Raises Aborted (LEASE_LOST) when somebody else has taken the row since.
 

@@ -5,6 +5,7 @@ This module owns the table; `libs.relay` brings its events to the bus.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,25 +69,51 @@ def add(
     )
     if event.run_id:
         event.previous_event_id = _follow(tx, event)
-    row = {"event_id": event.event_id, "event": event.SerializeToString(), "created_at": tx.now}
-    tx.insert(outbox, row)
+    if not tx.outgoing:
+        tx.at_end(_write)
     tx.outgoing.append(event)
     return event.event_id
+
+
+def _write(tx: db.Tx) -> None:
+    """Writes the events of a unit, each as it then is."""
+    now = tx.now
+    rows = [
+        {"event_id": event.event_id, "event": event.SerializeToString(), "created_at": now}
+        for event in tx.outgoing
+    ]
+    tx.insert(outbox, *rows)
 
 
 def _follow(tx: db.Tx, event: event_pb2.Event) -> str:
     """Makes an event the newest about its run, and answers the one before it."""
     key = (tails, event.run_id)
-    before = tx.known.get(key)
-    if before is None and (tail := tx.first(tails, run_id=event.run_id)) is not None:
-        before = tail.event_id
-    values = {"event_id": event.event_id, "at": tx.now}
-    if before is None:
-        tx.insert(tails, {"run_id": event.run_id, **values})
-    else:
-        tx.update(tails, {"run_id": event.run_id}, **values)
-    tx.known[key] = event.event_id
-    return before or ""
+    tail = tx.known.get(key)
+    if tail is None:
+        row = tx.first(tails, run_id=event.run_id)
+        tail = tx.known[key] = _Tail(event.run_id, "" if row is None else row.event_id)
+        tx.at_end(tail.write)
+    before, tail.event_id = tail.event_id, event.event_id
+    return before
+
+
+@dataclass(eq=False)
+class _Tail:
+    """The newest event about a run, as a unit has read and changed it."""
+
+    run_id: str
+    event_id: str
+
+    def __post_init__(self) -> None:
+        self._is_new = not self.event_id
+
+    def write(self, tx: db.Tx) -> None:
+        """Writes which it is."""
+        values = {"event_id": self.event_id, "at": tx.now}
+        if self._is_new:
+            tx.insert(tails, {"run_id": self.run_id, **values})
+        else:
+            tx.update(tails, {"run_id": self.run_id}, **values)
 
 
 def unpublished(tx: db.Tx, limit: int, *, orphans_only: bool) -> list[event_pb2.Event]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult, Row
@@ -13,6 +13,7 @@ from libs.clock import Clock
 from libs.db import statements
 from libs.db.columns import inbox
 
+T = TypeVar("T")
 _NOW = sa.select(sa.func.clock_timestamp())
 
 
@@ -27,6 +28,7 @@ class Tx:
         self.outgoing: list[Any] = []
         # What this unit has read or written and would otherwise read again.
         self.known: dict[Any, Any] = {}
+        self._last: list[Callable[[Tx], None]] = []
 
     @property
     def now(self) -> datetime:
@@ -45,7 +47,7 @@ class Tx:
 
     def insert(self, table: sa.Table, *rows: dict[str, Any]) -> None:
         """Inserts rows that name the same columns."""
-        self.execute(statements.inserting(table), list(rows) if len(rows) > 1 else rows[0])
+        self.execute(statements.inserting(table), rows[0] if len(rows) == 1 else list(rows))
 
     def insert_new(self, table: sa.Table, **row: Any) -> bool:
         """Inserts a row unless its key or a unique column is taken; answers whether it did."""
@@ -68,6 +70,17 @@ class Tx:
     def first(self, table: sa.Table, **where: Any) -> Row[Any] | None:
         """The row whose columns equal what `where` says, or are in its list; None without one."""
         return self.select(table, **where).first()
+
+    def at_end(self, write: Callable[[Tx], None]) -> None:
+        """Puts a write off to the end of the unit, so that several changes cost one statement."""
+        self._last.append(write)
+
+    def carry_out(self, unit: Callable[[Tx], T]) -> T:
+        """Carries a unit out with all that it puts off."""
+        result = unit(self)
+        for write in self._last:
+            write(self)
+        return result
 
     def notify(self, topic: str) -> None:
         """Wakes the waiters of a signal once this is committed."""
@@ -99,9 +112,15 @@ class Tx:
             organization_id=organization_id,
         )
 
-    def has_seen(self, event_id: str) -> bool:
-        """Whether an event has been handled here."""
-        return self.first(inbox, event_id=event_id) is not None
+    def seen(self, event_ids: Collection[str]) -> set[str]:
+        """Those of some events that have been handled here."""
+        return {row.event_id for row in self.select(inbox, event_id=event_ids)}
+
+    def see(self, event_ids: Iterable[str]) -> None:
+        """Notes that events which were not seen before are handled by this unit."""
+        rows = [{"event_id": event_id, "received_at": self.now} for event_id in event_ids]
+        if rows:
+            self.insert(inbox, *rows)
 
     def first_time(self, event_id: str) -> bool:
         """True the first time an event is seen; a repeat is to be ignored."""
