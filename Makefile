@@ -17,6 +17,9 @@ STORE     ?= sqlite
 SECONDS   ?= 60
 RUNS      ?= 300
 ROUNDS    ?= 3
+COMPOSE   ?= docker compose
+FULL      ?=
+WIPE      ?=
 LOCKING   := env PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= \
              CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes \
              --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
@@ -69,6 +72,22 @@ chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 S
 .PHONY: bench
 bench: setup ## measure runs a second, latency and CPU for each run (STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
 	@$(PY) -m tests.bench --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
+
+.PHONY: compose-up
+compose-up: ## build and start the mesh in containers (FULL=1: with Prometheus and Grafana)
+	@$(COMPOSE) $(if $(FULL),--profile full) up --build --detach --wait
+
+.PHONY: compose-demo
+compose-demo: ## the same, and run the demo in it to its end
+	@$(COMPOSE) run --build --rm demo
+
+.PHONY: compose-test
+compose-test: setup ## test the mesh that runs in containers: the story, and containers that die
+	@PODIUM_COMPOSE="$(COMPOSE)" $(PY) -m pytest -v --timeout=900 tests/compose
+
+.PHONY: compose-down
+compose-down: ## stop the mesh in containers (WIPE=1: and forget all that it knows)
+	@$(COMPOSE) --profile "*" down $(if $(WIPE),--volumes)
 
 .PHONY: check
 check: setup ## check everything that can be checked without running it

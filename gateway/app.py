@@ -92,7 +92,9 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     url = settings.database_url or f"sqlite:///{settings.data.absolute()}/{SERVICE}.db"
     db = await open_database(url, store.METADATA, clock, schema=SERVICE)
     try:
-        first_start = await ensure_first_key(db, settings.home / "secrets" / "api-key")
+        key_file = settings.home / "secrets" / "api-key"
+        given = settings.first_api_key.get_secret_value()
+        first_start = await ensure_first_key(db, key_file, given)
         async with _channels(settings) as channels:
             methods = public_methods()
             upstreams = Upstreams(channels.to, methods, settings, clock)

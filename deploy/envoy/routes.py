@@ -9,6 +9,7 @@ from deploy.envoy.methods import Method
 
 GATEWAY_GRPC = "gateway-grpc"
 GATEWAY_HTTP = "gateway-http"
+ADMIN = "admin"
 
 # The request never reached the service: trying elsewhere cannot run it twice.
 NOT_SENT = "connect-failure,refused-stream,reset-before-request"
@@ -53,6 +54,19 @@ def edge(methods: Methods) -> list[dict]:
         by_grpc | {"typed_per_filter_config": unbuffered},
         *(_http(_template(path), idle_timeout=NONE) for path in paths),
         _http({"prefix": "/"}, idle_timeout="330s"),
+    ]
+
+
+def metrics() -> list[dict]:
+    """What may be seen of the admin interface from other hosts."""
+    paths = {"/metrics": "/stats/prometheus?usedonly", "/ready": "/ready"}
+    get = {"name": ":method", "string_match": {"exact": "GET"}}
+    return [
+        {
+            "match": {"path": path, "headers": [get]},
+            "route": {"cluster": ADMIN, "prefix_rewrite": to},
+        }
+        for path, to in paths.items()
     ]
 
 
