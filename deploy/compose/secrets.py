@@ -31,6 +31,17 @@ MASTER = "root/master.json"
 
 
 @dataclass(frozen=True)
+class Hosts:
+    """Where the stores are, as "host:port"."""
+
+    postgres: str = "postgres:5432"
+    redis: str = "redis:6379"
+
+
+HOSTS = Hosts()
+
+
+@dataclass(frozen=True)
 class Master:
     """What everything else is made from; only the preparing container ever sees it."""
 
@@ -44,11 +55,13 @@ class Master:
         return digest.hex()
 
 
-def prepare(root: Path, owner: int, services: Sequence[str], llm_api_key: str = "") -> list[str]:
+def prepare(
+    root: Path, owner: int, services: Sequence[str], llm_api_key: str = "", hosts: Hosts = HOSTS
+) -> list[str]:
     """Write what is not as it should be below `root`; answers the folders that got something."""
     master = _master(root)
     parts = [*services, GATEWAY]
-    wanted = {name: _part(name, master) for name in parts}
+    wanted = {name: _part(name, master, hosts) for name in parts}
     wanted[GATEWAY]["podium_first_api_key"] = master.api_key
     if llm_api_key:
         wanted["task"]["podium_llm_api_key"] = llm_api_key
@@ -77,14 +90,15 @@ def _master(root: Path) -> Master:
     return Master(keys, kept["password_key"], kept["api_key"])
 
 
-def _part(name: str, master: Master) -> dict[str, str]:
+def _part(name: str, master: Master, hosts: Hosts) -> dict[str, str]:
     password = master.password(f"postgres {name}")
+    database = f"{name}:{password}@{hosts.postgres}/{DATABASE}"
     return {
         "podium_service_token": master.keys.token(name),
         "podium_token_public_key": master.keys.public,
         "podium_vault_keys": master.keys.vault_of(name),
-        "podium_database_url": f"postgresql+asyncpg://{name}:{password}@postgres:5432/{DATABASE}",
-        "podium_redis_url": f"redis://:{master.password('redis')}@redis:6379/0",
+        "podium_database_url": f"postgresql+asyncpg://{database}",
+        "podium_redis_url": f"redis://:{master.password('redis')}@{hosts.redis}/0",
     }
 
 
