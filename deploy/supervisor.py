@@ -16,7 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from deploy import children, processes, state
 from deploy.alarms import Alarms
 from deploy.envoy import admin
 from deploy.layout import Layout
+from libs import ids
 
 log = logging.getLogger("podium.supervisor")
 
@@ -37,6 +38,8 @@ SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 # While the mesh comes up, a child that cannot start will not start the fourth time either.
 MOST_DEATHS_AT_START = 3
+# What a life had leased is free by itself after some seconds: older ones need not be named.
+MOST_ENDED_LIVES = 8
 
 
 class Mesh(Protocol):
@@ -89,6 +92,19 @@ class Child:
     deaths_in_a_row: int = 0
     restart_at: float = 0.0
     healthy: bool = False
+    life: str = ""
+    ended_lives: list[str] = field(default_factory=list)
+
+    def next_life(self) -> children.Spec:
+        """What is started now: it is told which of its earlier lives have ended.
+
+        It can let go at once of what those held, for nothing of them runs any more.
+        """
+        if self.life:
+            self.ended_lives = [*self.ended_lives, self.life][-MOST_ENDED_LIVES:]
+        self.life = ids.token(4)
+        told = {"PODIUM_LIFE": self.life, "PODIUM_ENDED_LIVES": json.dumps(self.ended_lives)}
+        return replace(self.spec, env={**self.spec.env, **told})
 
     @property
     def word(self) -> str:
@@ -149,7 +165,7 @@ class Supervisor:
         child = self._children.setdefault(spec.name, Child(spec))
         child.healthy = False
         child.started_at = time.monotonic()
-        child.pid = children.fork(spec)
+        child.pid = children.fork(child.next_life())
         log.info("%s: started as %d", spec.name, child.pid)
 
     def _why_not_healthy(self) -> str:

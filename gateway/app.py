@@ -21,6 +21,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
 from gateway import store
 from gateway.admission import Admission
+from gateway.alarms import Alarms
 from gateway.auth import Keys, ensure_first_key
 from gateway.catalog import Method, public_methods
 from gateway.limits import RateLimit
@@ -34,7 +35,7 @@ from gateway.rest.routes import Routes
 from gateway.rest.streaming import Streaming
 from gateway.settings import GatewaySettings
 from gateway.upstreams import Upstreams
-from libs import telemetry
+from libs import metrics, telemetry
 from libs.clock import Clock
 from libs.db import Database, open_database
 from libs.rpc import client
@@ -52,6 +53,8 @@ GRPC_OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_BODY_BYTES),
     ("grpc.max_send_message_length", client.LARGEST_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
+    # Envoy's pings are no attack.
+    ("grpc.http2.max_ping_strikes", 0),
 ]
 
 
@@ -79,10 +82,11 @@ async def _until_stopped(settings: GatewaySettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     folder = settings.trace_folder if settings.traces else None
     telemetry.start(SERVICE, settings.replica, folder, settings.log_level)
-    async with running(settings):
-        log.info("serving REST at %s, gRPC at %s", settings.http_listen, settings.listen)
-        await stop.wait()
-        log.info("draining")
+    with metrics.served(settings.metrics_listen):
+        async with running(settings):
+            log.info("serving REST at %s, gRPC at %s", settings.http_listen, settings.listen)
+            await stop.wait()
+            log.info("draining")
 
 
 @asynccontextmanager
@@ -95,9 +99,13 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         key_file = settings.home / "secrets" / "api-key"
         given = settings.first_api_key.get_secret_value()
         first_start = await ensure_first_key(db, key_file, given)
-        async with _channels(settings) as channels:
+        async with (
+            _channels(settings) as channels,
+            Alarms.open(db, SERVICE, settings.redis_url, clock) as alarms,
+        ):
             methods = public_methods()
-            upstreams = Upstreams(channels.to, methods, settings, clock)
+            opened = alarms.breaker_opened
+            upstreams = Upstreams(channels.to, methods, settings, clock, opened)
             admission = Admission(
                 Keys(db, clock, settings.key_cache_s),
                 RateLimit(settings.rate_per_s, settings.rate_burst, clock),

@@ -8,6 +8,7 @@ So a call asks for leave first and its outcome is told afterwards, through pybre
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -75,8 +76,16 @@ class Pass:
 class Breaker:
     """The breaker of one upstream."""
 
-    def __init__(self, upstream: str, threshold: int, reset_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        threshold: int,
+        reset_s: float,
+        clock: Clock,
+        on_open: Callable[[Breaker], None] = lambda _breaker: None,
+    ) -> None:
         self.upstream = upstream
+        self._on_open = on_open
         self.threshold = threshold
         self.reset_s = reset_s
         self._clock = clock
@@ -138,6 +147,7 @@ class Breaker:
                 log.info("the breaker of %s closed", self.upstream)
 
     def _fail(self) -> None:
+        was_closed = self.state == pybreaker.STATE_CLOSED
         try:
             self._inner.call(_fail)
         except (_Fault, pybreaker.CircuitBreakerError):
@@ -145,6 +155,8 @@ class Breaker:
         if self.state == pybreaker.STATE_OPEN:
             self._opened_at = self._clock.monotonic()
             log.warning("the breaker of %s opened", self.upstream)
+            if was_closed:
+                self._on_open(self)
 
     def _refusal(self, retry_after_s: float) -> errors.Unavailable:
         return errors.Unavailable(

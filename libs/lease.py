@@ -121,14 +121,27 @@ def release(
     the same for all replicas. `hasten` ends it early.
     """
     until = tx.now + timedelta(seconds=not_before_s) if not_before_s > 0 else None
-    statement = sa.update(table).where(table.c[key_column] == key, table.c.lease_fence == fence)
-    tx.execute(statement.values(lease_owner="", lease_until=until))
+    held = {key_column: key, "lease_fence": fence}
+    tx.update(table, held, lease_owner="", lease_until=until)
 
 
 def hasten(tx: db.Tx, table: sa.Table, key_column: str, key: str) -> None:
     """Ends a row's back-off, because something about it has changed; a held lease is left alone."""
-    statement = sa.update(table).where(table.c[key_column] == key, table.c.lease_owner == "")
-    tx.execute(statement.values(lease_until=None))
+    tx.update(table, {key_column: key, "lease_owner": ""}, lease_until=None)
+
+
+def end(tx: db.Tx, tables: sa.MetaData, owners: Iterable[str]) -> int:
+    """Ends the leases of owners that are known to be dead; answers how many there were.
+
+    Whoever claims such a row still sees from whom it was taken.
+    """
+    ended, over = 0, tx.now - timedelta(milliseconds=1)
+    for table in tables.tables.values():
+        if "lease_owner" in table.c:
+            held = (table.c.lease_owner.in_(list(owners)), table.c.lease_until > over)
+            statement = sa.update(table).where(*held).values(lease_until=over)
+            ended += tx.execute(statement).rowcount
+    return ended
 
 
 def guarded(tx: db.Tx, table: sa.Table, key_column: str, key: str, fence: int) -> None:
@@ -136,8 +149,7 @@ def guarded(tx: db.Tx, table: sa.Table, key_column: str, key: str, fence: int) -
 
     The UPDATE that changes nothing locks the row, so the answer holds until the commit.
     """
-    statement = sa.update(table).where(table.c[key_column] == key, table.c.lease_fence == fence)
-    if tx.execute(statement.values(lease_fence=fence)).rowcount == 0:
+    if tx.update(table, {key_column: key, "lease_fence": fence}, lease_fence=fence) == 0:
         raise errors.Aborted(
             f"{key} was taken over by another replica", reason=LOST, metadata={"key": key}
         )

@@ -5,6 +5,7 @@ This module owns the table; `libs.relay` brings its events to the bus.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,12 @@ tails = sa.Table(
 RETENTION = timedelta(hours=24)
 # A row this old that is still unmarked has lost its relay.
 ORPHAN_AGE = timedelta(seconds=2)
+_UNPUBLISHED = (
+    sa.select(outbox.c.event)
+    .where(outbox.c.published_at.is_(None), outbox.c.created_at < sa.bindparam("before"))
+    .order_by(outbox.c.created_at, outbox.c.event_id)
+    .limit(sa.bindparam("limit"))
+)
 # Rows that are removed in one commit; more would hold up the units behind it.
 _MOST_REMOVED = 2_000
 
@@ -62,31 +69,58 @@ def add(
     )
     if event.run_id:
         event.previous_event_id = _follow(tx, event)
-    row = {"event_id": event.event_id, "event": event.SerializeToString(), "created_at": tx.now}
-    tx.execute(sa.insert(outbox).values(**row))
+    if not tx.outgoing:
+        tx.at_end(_write)
     tx.outgoing.append(event)
     return event.event_id
 
 
+def _write(tx: db.Tx) -> None:
+    """Writes the events of a unit, each as it then is."""
+    now = tx.now
+    rows = [
+        {"event_id": event.event_id, "event": event.SerializeToString(), "created_at": now}
+        for event in tx.outgoing
+    ]
+    tx.insert(outbox, *rows)
+
+
 def _follow(tx: db.Tx, event: event_pb2.Event) -> str:
     """Makes an event the newest about its run, and answers the one before it."""
-    mine = tails.c.run_id == event.run_id
-    before = tx.execute(sa.select(tails.c.event_id).where(mine).with_for_update()).scalar()
-    values = {"event_id": event.event_id, "at": tx.now}
-    if before is None:
-        tx.execute(sa.insert(tails).values(run_id=event.run_id, **values))
-        return ""
-    tx.execute(sa.update(tails).where(mine).values(**values))
+    key = (tails, event.run_id)
+    tail = tx.known.get(key)
+    if tail is None:
+        row = tx.first(tails, run_id=event.run_id)
+        tail = tx.known[key] = _Tail(event.run_id, "" if row is None else row.event_id)
+        tx.at_end(tail.write)
+    before, tail.event_id = tail.event_id, event.event_id
     return before
+
+
+@dataclass(eq=False)
+class _Tail:
+    """The newest event about a run, as a unit has read and changed it."""
+
+    run_id: str
+    event_id: str
+
+    def __post_init__(self) -> None:
+        self._is_new = not self.event_id
+
+    def write(self, tx: db.Tx) -> None:
+        """Writes which it is."""
+        values = {"event_id": self.event_id, "at": tx.now}
+        if self._is_new:
+            tx.insert(tails, {"run_id": self.run_id, **values})
+        else:
+            tx.update(tails, {"run_id": self.run_id}, **values)
 
 
 def unpublished(tx: db.Tx, limit: int, *, orphans_only: bool) -> list[event_pb2.Event]:
     """Events that are not marked as published, in the order of their commits."""
-    query = sa.select(outbox.c.event).where(outbox.c.published_at.is_(None))
-    if orphans_only:
-        query = query.where(outbox.c.created_at < tx.now - ORPHAN_AGE)
-    query = query.order_by(outbox.c.created_at, outbox.c.event_id).limit(limit)
-    return [event_pb2.Event.FromString(row.event) for row in tx.execute(query)]
+    now = tx.now
+    asked = {"before": now - ORPHAN_AGE if orphans_only else now + RETENTION, "limit": limit}
+    return [event_pb2.Event.FromString(row.event) for row in tx.execute(_UNPUBLISHED, asked)]
 
 
 def lost(tx: db.Tx, since: datetime | None, after: str, limit: int) -> list[event_pb2.Event]:
@@ -109,8 +143,7 @@ def lost(tx: db.Tx, since: datetime | None, after: str, limit: int) -> list[even
 
 def mark(tx: db.Tx, event_ids: list[str]) -> None:
     """Notes that the bus has taken the events."""
-    statement = sa.update(outbox).where(outbox.c.event_id.in_(event_ids))
-    tx.execute(statement.values(published_at=tx.now))
+    tx.update(outbox, {"event_id": event_ids}, published_at=tx.now)
 
 
 def expire(tx: db.Tx) -> None:

@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     replica: str = Field(
         default_factory=socket.gethostname, description="tells it from others of its service"
     )
+    life: str = Field("", description="names this process among all that have been this replica")
+    ended_lives: list[str] = Field(
+        default_factory=list, description="lives of this replica that are known to have ended"
+    )
     home: Path = Path("var")
     listen: str = Field("127.0.0.1:50051", description="gRPC address this process serves at")
     mesh_address: str = Field("127.0.0.1:10000", description="Envoy's mesh listener")
@@ -37,6 +41,7 @@ class Settings(BaseSettings):
     token_public_key: str = Field("", description="checks the others' tokens; base64 of 32 bytes")
     vault_keys: str = Field("", description='keys for secrets at rest: {"1": "<base64>"}')
     log_level: str = "INFO"
+    metrics_listen: str = Field("", description='"host:port" that serves figures for Prometheus')
     traces: bool = True
     allow_private_targets: bool = Field(
         False, description="outgoing requests may reach private addresses (local use)"
@@ -47,6 +52,10 @@ class Settings(BaseSettings):
     drain_grace_s: float = 4.0
     lease_ttl_s: float = 4.0
     crash_at: str = Field("", description='test hook: "run:after:5"; see libs/db/crash.py')
+
+    def owner(self, life: str) -> str:
+        """What a life of this replica is called as the holder of leases."""
+        return f"{self.service}-{self.replica}-{life}"
 
     @property
     def data(self) -> Path:

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from libs import ids
 from libs.clock import Clock
 from libs.stopping import stop
 
@@ -57,6 +58,8 @@ class Signals:
         self._subscribers: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(maxsize=10_000)
         self._tasks: list[asyncio.Task[None]] = []
+        # Hints that come back need not wake anybody again.
+        self._me = ids.token(8)
 
     def start(self) -> None:
         """Begins to exchange hints with the other replicas."""
@@ -116,7 +119,7 @@ class Signals:
         assert self._redis is not None
         try:
             # One message for all topics of a commit: the bus charges by the message.
-            await self._redis.publish(CHANNEL, "\n".join(topics))
+            await self._redis.publish(CHANNEL, "\n".join((self._me, *topics)))
         except (RedisError, OSError):
             log.debug("hints lost: redis does not answer")
 
@@ -143,5 +146,6 @@ class Signals:
                 continue
             silent = 0
             if message["type"] == "message":
-                for topic in message["data"].decode(errors="replace").split("\n"):
+                sender, *topics = message["data"].decode(errors="replace").split("\n")
+                for topic in topics if sender != self._me else ():
                     self._wake(topic)

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from libs import errors, lease
+from libs import errors, lease, metrics
 from libs.clock import Clock
 from libs.db import Database, Tx
 from libs.lease import Work
@@ -51,7 +51,7 @@ class Worker:
         perform: Callable[[Work], Awaitable[None]],
         concurrency: int = 32,
         ttl_s: float = 4.0,
-        sweep_s: float = 1.0,
+        sweep_s: float = 0.5,
         order_by: Any = None,
     ) -> None:
         self.name = name
@@ -75,6 +75,7 @@ class Worker:
         self._taking: asyncio.Task[list[Work]] | None = None
         self._draining = False
         self._room = asyncio.Event()
+        metrics.count_work(name, lambda: len(self._active), concurrency)
 
     async def run(self) -> None:
         """Claims and performs until cancelled."""
@@ -135,6 +136,8 @@ class Worker:
         if not self._active:
             self._renewed_at = self._clock.monotonic()
         for work in claimed:
+            if work.taken_from:
+                metrics.LEASES_TAKEN_OVER.labels(self.name).inc()
             self._displace(work.key)
             task = asyncio.create_task(self._carry_out(work), name=f"{self.name}-{work.key}")
             self._active[work.key, work.fence] = (work, task)
@@ -226,6 +229,7 @@ class Worker:
             for key, fence in held:
                 if key in lost and (key, fence) in self._active:
                     log.warning("%s lost the lease of %s", self.name, key)
+                    metrics.LEASES_LOST.labels(self.name).inc()
                     self._active[key, fence][1].cancel()
 
     async def _lost(self, held: list[tuple[str, int]]) -> set[str]:

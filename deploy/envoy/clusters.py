@@ -11,6 +11,12 @@ HTTP2 = {
     "connection_keepalive": {"interval": "30s", "timeout": "10s"},
 }
 
+# Between hosts a connection can be cut without a word: what is answered to nothing for this long is
+# given up, and what may run twice is tried elsewhere.
+KEEPALIVE = {"interval": "2s", "timeout": "3s"}
+TCP_KEEPALIVE = {"keepalive_probes": 3, "keepalive_time": 3, "keepalive_interval": 1}
+TCP_USER_TIMEOUT = {"level": 6, "name": 18, "int_value": 6_000, "state": "STATE_PREBIND"}
+
 # Without it the default of 3 concurrent retries is spent at once when a replica dies with calls
 # in flight, and the rest of them fail.
 RETRIES_IN_FLIGHT = 200
@@ -32,7 +38,9 @@ HEALTH_CHECK = {
 def grpc(name: str, targets: Sequence[str]) -> dict:
     """A cluster of gRPC servers that answer grpc.health.v1."""
     health = HEALTH_CHECK | {"grpc_health_check": {}}
-    protocol = {"explicit_http_config": {"http2_protocol_options": HTTP2}}
+    named = any(_is_name(target) for target in targets)
+    http2 = HTTP2 | ({"connection_keepalive": KEEPALIVE} if named else {})
+    protocol = {"explicit_http_config": {"http2_protocol_options": http2}}
     return _cluster(name, targets, protocol, health)
 
 
@@ -112,8 +120,8 @@ def _discovery(targets: Sequence[str]) -> dict:
         "cluster_type": {"name": "envoy.clusters.dns", "typed_config": settings},
         # A replica whose name is gone is gone, even while it still passes its check.
         "ignore_health_on_host_removal": True,
-        # A replica that was cut off keeps its connections open and answers nothing on them.
-        "close_connections_on_host_health_failure": True,
+        "upstream_connection_options": {"tcp_keepalive": TCP_KEEPALIVE},
+        "upstream_bind_config": {"socket_options": [TCP_USER_TIMEOUT]},
     }
 
 

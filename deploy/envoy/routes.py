@@ -52,10 +52,7 @@ def edge(methods: Methods) -> list[dict]:
     # The gateway knows each method's deadline, so the edge sets none.
     by_grpc = _grpc({"prefix": "/", "headers": grpc}, GATEWAY_GRPC, limit=NONE)
     return [
-        *(
-            _grpc({"path": path, "headers": grpc}, GATEWAY_GRPC, NONE, IF_CUT_OFF)
-            for path in again
-        ),
+        *(_grpc({"path": path, "headers": grpc}, GATEWAY_GRPC, NONE, IF_CUT_OFF) for path in again),
         by_grpc | {"typed_per_filter_config": unbuffered},
         *(_http(_template(path), idle_timeout=NONE) for path in paths),
         # A GET changes nothing: tests/architecture/test_policy.py holds the contracts to it.

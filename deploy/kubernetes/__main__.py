@@ -1,9 +1,9 @@
 """`python -m deploy.kubernetes`: renders the chart with Helm and checks it by Kubernetes' schemas.
 
-    python -m deploy.kubernetes            check: generated files, rendering, schemas
-    python -m deploy.kubernetes generate   write the generated files
-    python -m deploy.kubernetes render     print what Helm makes of the default values
-    python -m deploy.kubernetes secrets    print fresh Secrets, to be kept and applied once
+python -m deploy.kubernetes            check: generated files, rendering, schemas
+python -m deploy.kubernetes generate   write the generated files
+python -m deploy.kubernetes render     print what Helm makes of the default values
+python -m deploy.kubernetes secrets    print fresh Secrets, to be kept and applied once
 """
 
 from __future__ import annotations

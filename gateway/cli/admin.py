@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deploy import local
+from gateway.cli import rebuild
 from gateway.cli.commands import Group, limit_option, terminal
 from gateway.cli.terminal import Terminal
 from libs import errors
@@ -23,6 +24,9 @@ COLUMNS = ("id", "group", "event", "type", "run", "reason", "given up at")
 @click.group(cls=Group)
 def admin() -> None:
     """For operators, on the machine of the mesh."""
+
+
+admin.add_command(rebuild.rebuild)
 
 
 @admin.group("dead-letters")

@@ -79,6 +79,3 @@ def _request(method: catalog.Method, text: str) -> Message:
         return json_format.Parse(text, method.request())
     except json_format.ParseError as why:
         raise errors.Invalid("", f"not a {method.request.DESCRIPTOR.name}: {why}") from None
-
-
-COMMANDS = (call,)

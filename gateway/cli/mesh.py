@@ -18,7 +18,6 @@ from deploy import local
 from gateway.cli.commands import Command, terminal
 from gateway.cli.exits import UNAVAILABLE, Ended
 from gateway.cli.terminal import Terminal
-from libs.recovery import ledger
 
 SHOWN_RECOVERIES = 10
 
@@ -79,7 +78,7 @@ def status(term: Terminal) -> None:
         raise Ended(UNAVAILABLE)
     upstreams = _upstreams(term)
     if term.as_json:
-        told = {"upstreams": upstreams, "recoveries": ledger.read_lines(mesh.home)}
+        told = {"upstreams": upstreams, "recoveries": _recovered(mesh)}
         term.emit({"up": True, **_facts(mesh), **told, "versions": versions()})
     else:
         _print_status(term, mesh, upstreams)
@@ -104,7 +103,7 @@ def _print_status(term: Terminal, mesh: local.MeshStatus, upstreams: dict[str, A
     if upstreams:
         term.tell("\nBefore each service, in the gateway that answered:")
         term.out.print(_guards(upstreams))
-    if recovered := ledger.read_lines(mesh.home, SHOWN_RECOVERIES):
+    if recovered := _recovered(mesh)[:SHOWN_RECOVERIES]:
         term.tell("\nRecoveries, newest first:")
         term.out.print(_recoveries(recovered))
     term.tell("\n" + ", ".join(f"{name} {version}" for name, version in versions().items()))
@@ -123,6 +122,13 @@ def _guards(upstreams: dict[str, Any]) -> Table:
             str(bulkhead["refused"]),
         )
     return table
+
+
+def _recovered(mesh: local.MeshStatus) -> list[dict[str, Any]]:
+    # It brings SQLAlchemy along, which takes longer to import than most commands take.
+    from libs.recovery import ledger
+
+    return ledger.read_lines(mesh.home)
 
 
 def _recoveries(recovered: list[dict[str, Any]]) -> Table:
@@ -177,6 +183,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue  # A binary on the PATH may stand in for a wheel.
     return found
-
-
-COMMANDS = (up, down, status)

@@ -5,34 +5,54 @@ Exit codes are in `exits.py`; `podium --help` prints them.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from gateway.cli import (
-    admin,
-    alerts,
-    calling,
-    demo,
-    exits,
-    mesh,
-    rebuild,
-    runs,
-    sessions,
-    totp,
-    tracing,
-    webhooks,
-    workflows,
-)
+from gateway.cli import exits
 from gateway.cli.commands import Group
 from gateway.cli.terminal import Terminal
 
 DEFAULT_HOME = Path("var")
+# Each command and the module it is in, where it has its own name. A module is imported when its
+# command is wanted: all of them together take longer than most commands do.
+COMMANDS = {
+    "up": "mesh",
+    "down": "mesh",
+    "status": "mesh",
+    "run": "runs",
+    "watch": "runs",
+    "runs": "runs",
+    "workflows": "workflows",
+    "sessions": "sessions",
+    "totp": "totp",
+    "webhooks": "webhooks",
+    "alerts": "alerts",
+    "admin": "admin",
+    "call": "calling",
+    "trace": "tracing",
+    "demo": "demo",
+}
 
 
-@click.group(cls=Group, epilog=exits.EPILOG, context_settings={"max_content_width": 100})
+class _Root(Group):
+    """The group of all commands."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Their names, as `podium --help` lists them."""
+        return sorted(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command, imported now."""
+        if (module := COMMANDS.get(cmd_name)) is None:
+            return None
+        return getattr(importlib.import_module(f"gateway.cli.{module}"), cmd_name)
+
+
+@click.group(cls=_Root, epilog=exits.EPILOG, context_settings={"max_content_width": 100})
 @click.option(
     "--home",
     envvar="PODIUM_HOME",
@@ -55,24 +75,6 @@ def podium(ctx: click.Context, home: Path, address: str) -> None:
     """
     ctx.obj.home = home.resolve()
     ctx.obj.address_option = address
-
-
-for command in (
-    *mesh.COMMANDS,
-    *runs.COMMANDS,
-    workflows.workflows,
-    sessions.sessions,
-    totp.totp,
-    webhooks.webhooks,
-    alerts.alerts,
-    admin.admin,
-    *calling.COMMANDS,
-    tracing.trace,
-    demo.demo,
-    admin.admin,
-):
-    podium.add_command(command)
-admin.admin.add_command(rebuild.rebuild)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -252,6 +252,3 @@ def wait(term: Terminal, run_id: str, timeout: float) -> None:
         term.say(f"{run_id} has not ended within {timeout:g} s; it goes on.")
         raise Ended(8)
     raise Ended(OK if answer.run.state == run_pb2.RUN_STATE_COMPLETED else RUN_NOT_COMPLETED)
-
-
-COMMANDS = (run, watch, runs)

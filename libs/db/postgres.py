@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from libs import metrics
 from libs.clock import Clock
 from libs.db.columns import SHARED
 from libs.db.database import Database, closed, outage, unavailable
@@ -32,7 +33,10 @@ log = logging.getLogger(__name__)
 LARGEST_BATCH = 60
 READERS = 4
 CONNECT_TIMEOUT_S = 5.0
-STATEMENT_TIMEOUT_S = 10.0
+# The server ends a statement that takes so long, which fails its unit and no other. Should it not
+# even answer, the driver gives up a little later, and the connection is lost.
+STATEMENT_TIMEOUT_S = 9.0
+ANSWER_AFTER_S = 1.0
 # A replica that was stopped inside a transaction keeps all others from writing until the server
 # ends its session. That must be sooner than their leases run out.
 ABANDONED_MS = 2_000
@@ -138,6 +142,7 @@ class PostgresDatabase(Database):
                 await connection.commit()
                 self.crash.after_commit()
                 self.counters.commits += 1
+                metrics.COMMITS.inc()
             else:
                 await connection.rollback()
         except Exception as error:  # noqa: BLE001
@@ -146,6 +151,7 @@ class PostgresDatabase(Database):
             for unit in batch:
                 unit.error = unit.error or failure
         self.counters.units += len(batch)
+        metrics.UNITS.inc(len(batch))
         for unit in batch:
             unit.commit = self.counters.commits
             try:
@@ -207,10 +213,11 @@ def _engine(url: str, schema: str) -> AsyncEngine:
         hide_parameters=True,
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": STATEMENT_TIMEOUT_S,
+            "command_timeout": STATEMENT_TIMEOUT_S + ANSWER_AFTER_S,
             "server_settings": {
                 "search_path": schema,
                 "application_name": f"podium-{schema}",
+                "statement_timeout": str(round(STATEMENT_TIMEOUT_S * 1000)),
                 "idle_in_transaction_session_timeout": str(ABANDONED_MS),
             },
         },

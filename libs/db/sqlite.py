@@ -11,7 +11,7 @@ import contextvars
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import Connection, Engine
 
+from libs import metrics
 from libs.clock import Clock
 from libs.db.columns import SHARED
 from libs.db.database import Database, closed, outage, unavailable
@@ -125,6 +126,7 @@ class SqliteDatabase(Database):
                 self.crash.before_commit()
             self.crash.after_commit()
             self.counters.commits += 1
+            metrics.COMMITS.inc()
         except _Alone:
             pass
         except Exception as error:  # noqa: BLE001
@@ -132,6 +134,7 @@ class SqliteDatabase(Database):
             for unit in batch:
                 unit.error = unit.error or failure
         self.counters.units += len(batch)
+        metrics.UNITS.inc(len(batch))
         for unit in batch:
             unit.commit = self.counters.commits
             try:
@@ -144,7 +147,7 @@ class SqliteDatabase(Database):
             if alone:
                 unit.run(connection, self.clock)
             else:
-                with connection.begin_nested():
+                with _savepoint(connection):
                     unit.run(connection, self.clock)
         except Exception as error:
             unit.error = outage(error)
@@ -158,6 +161,22 @@ class SqliteDatabase(Database):
 
 class _Alone(Exception):
     """Rolls back the transaction of a unit that shares it with nobody."""
+
+
+@contextlib.contextmanager
+def _savepoint(connection: Connection) -> Iterator[None]:
+    """What SQLAlchemy's own does, by the driver: that takes a tenth of the time."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("SAVEPOINT unit")
+    try:
+        yield
+    except BaseException:
+        # Some errors end the whole transaction, and its savepoints with it.
+        if _in_transaction(connection):
+            driver.execute("ROLLBACK TO unit")
+            driver.execute("RELEASE unit")
+        raise
+    driver.execute("RELEASE unit")
 
 
 def _in_transaction(connection: Connection) -> bool:

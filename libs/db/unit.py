@@ -39,7 +39,7 @@ class Unit:
     def run(self, connection: Connection, clock: Clock) -> None:
         """Carries the function out and keeps what it answers."""
         self.tx = Tx(connection, clock)
-        self.result = self.context.run(self.function, self.tx)
+        self.result = self.context.run(self.tx.carry_out, self.function)
 
     def acknowledge(self, database: Database) -> None:
         """Tells the caller how it went, and whoever follows commits; on the caller's loop."""

@@ -91,9 +91,15 @@ class Bus(Protocol):
         ...
 
     async def consume(
-        self, group: str, consumer: str, subscriptions: Sequence[Subscription]
+        self,
+        group: str,
+        consumer: str,
+        subscriptions: Sequence[Subscription],
+        ended: Sequence[str] = (),
     ) -> None:
         """Hands the group's events to the subscriptions until cancelled.
+
+        What the `ended` consumers, which are known to be dead, had taken is handed out first.
 
         An event whose handler raises is handed out again, to any consumer of the group, and after
         several failures goes to the dead letters.

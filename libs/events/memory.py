@@ -42,6 +42,7 @@ class MemoryBus:
         group: str,
         consumer: str,  # noqa: ARG002 - the twin has one consumer for each group
         subscriptions: Sequence[Subscription],
+        ended: Sequence[str] = (),  # noqa: ARG002
     ) -> None:
         """Hands out each event to one consumer of the group, until cancelled."""
         while True:

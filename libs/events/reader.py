@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -41,17 +41,14 @@ _RECONNECT_S = 0.5
 _PASSING = (errors.Unavailable, errors.DeadlineExceeded, errors.Exhausted, OSError, TimeoutError)
 log = logging.getLogger(__name__)
 Message = tuple[bytes, event_pb2.Event]
+OnBuried = Callable[[event_pb2.Event | None, str, str], Awaitable[None]]
 
 
-async def consume(
-    redis: Redis, clock: Clock, group: str, consumer: str, subscriptions: Sequence[Subscription]
-) -> None:
-    """Reads new events and takes over those of dead consumers, until cancelled."""
-    reader = _Reader(redis, clock, group, consumer, subscriptions)
-    await together(reader.read_loop(), reader.claim_loop(), reader.fresh_loop())
+async def nobody(_event: event_pb2.Event | None, _stream: str, _reason: str) -> None:
+    """Tells nobody of a dead letter."""
 
 
-class _Reader:
+class Reader:
     """One consumer of one group."""
 
     def __init__(
@@ -68,12 +65,19 @@ class _Reader:
         self._group = group
         self._consumer = consumer
         self._subscriptions = subscriptions
+        # Consumers that are known to be dead: what they had is not left to become old first.
+        self.ended: list[str] = []
+        self.on_buried: OnBuried = nobody
         streams = {PREFIX + wanted.stream for wanted in subscriptions}
         self._streams = [*sorted(streams), RETRIES + group]
         self._in_hand: defaultdict[str, set[bytes]] = defaultdict(set)
         self._forgot_at = clock.monotonic()
 
-    async def read_loop(self) -> None:
+    async def run(self) -> None:
+        """Reads new events and takes over those of dead consumers, until cancelled."""
+        await together(self._read_loop(), self._claim_loop(), self._fresh_loop())
+
+    async def _read_loop(self) -> None:
         ready = False
         while True:
             try:
@@ -99,10 +103,10 @@ class _Reader:
                 log.exception("bus: could not handle what was read")
                 await self._clock.sleep(_RECONNECT_S)
 
-    async def claim_loop(self) -> None:
+    async def _claim_loop(self) -> None:
         while True:
-            await self._clock.sleep(CLAIM_EVERY_S)
             try:
+                await self._inherit()
                 for stream in self._streams:
                     await self._claim(stream)
                 if self._clock.monotonic() - self._forgot_at > FORGET_EVERY_S:
@@ -112,8 +116,9 @@ class _Reader:
                 log.debug("bus: could not claim: %s", error)
             except Exception:
                 log.exception("bus: could not handle what was claimed")
+            await self._clock.sleep(CLAIM_EVERY_S)
 
-    async def fresh_loop(self) -> None:
+    async def _fresh_loop(self) -> None:
         while True:
             await self._clock.sleep(CLAIM_EVERY_S)
             try:
@@ -144,6 +149,16 @@ class _Reader:
                 stream, self._group, self._consumer, 0, mine, idle=0, justid=True
             )
 
+    async def _inherit(self) -> None:
+        while self.ended:
+            for stream in self._streams:
+                pending = await self._redis.xpending_range(
+                    stream, self._group, "-", "+", 10 * BATCH, consumername=self.ended[-1]
+                )
+                deliveries = {each["message_id"]: each["times_delivered"] for each in pending}
+                await self._take_over(stream, deliveries, 0)
+            self.ended.pop()
+
     async def _claim(self, stream: str) -> None:
         pending = await self._redis.xpending_range(
             stream, self._group, "-", "+", 10 * BATCH, idle=CLAIM_IDLE_MS
@@ -154,10 +169,14 @@ class _Reader:
             due = entry["time_since_delivered"] >= CLAIM_IDLE_MS * entry["times_delivered"]
             if due and entry["message_id"] not in self._in_hand[stream]:
                 deliveries[entry["message_id"]] = entry["times_delivered"]
+        await self._take_over(stream, deliveries, CLAIM_IDLE_MS)
+
+    async def _take_over(self, stream: str, deliveries: dict[bytes, int], idle_ms: int) -> None:
+        """Takes messages that others had, with how often each had been handed out, as its own."""
         wanted = list(deliveries)[:BATCH]
         if not wanted:
             return
-        taken = await self._redis.xclaim(stream, self._group, self._consumer, CLAIM_IDLE_MS, wanted)
+        taken = await self._redis.xclaim(stream, self._group, self._consumer, idle_ms, wanted)
         worn_out = [m for m in taken if m and deliveries[m[0]] >= MOST_DELIVERIES]
         for message_id, fields in worn_out:
             # Its consumers ended before they could say what is wrong with it.
@@ -173,6 +192,11 @@ class _Reader:
 
     async def _bury(self, stream: str, message_id: bytes, fields: Any, reason: str) -> None:
         await letters.bury(self._redis, stream, self._group, message_id, fields, reason)
+        try:
+            event = event_pb2.Event.FromString((fields or {})[FIELD])
+        except (DecodeError, KeyError):
+            event = None
+        await self.on_buried(event, stream.removeprefix(PREFIX), reason)
 
     async def _handle_all(
         self, stream: str, messages: Sequence[Any], deliveries: dict[bytes, int] | None = None

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from libs import ids
 from libs.clock import Clock
 from libs.events.bus import BusUnavailable, StreamLost, Subscription
-from libs.events.reader import consume
+from libs.events.reader import OnBuried, Reader, nobody
 from libs.events.streams import FIELD, PREFIX
 from podium.common.v1 import event_pb2
 
@@ -83,6 +83,8 @@ class RedisBus:
         self._redis = redis
         self._clock = clock
         self._publish = redis.register_script(_PUBLISH)
+        # Told of each event that a group gave up: the event, its stream, and why.
+        self.on_buried: OnBuried = nobody
 
     async def publish(self, stream: str, events: Sequence[event_pb2.Event]) -> None:
         """Adds the events in one round trip."""
@@ -140,10 +142,17 @@ class RedisBus:
         return _text(group["last-delivered-id"])
 
     async def consume(
-        self, group: str, consumer: str, subscriptions: Sequence[Subscription]
+        self,
+        group: str,
+        consumer: str,
+        subscriptions: Sequence[Subscription],
+        ended: Sequence[str] = (),
     ) -> None:
         """Reads new events and takes over those of dead consumers, until cancelled."""
-        await consume(self._redis, self._clock, group, consumer, subscriptions)
+        reader = Reader(self._redis, self._clock, group, consumer, subscriptions)
+        reader.ended = list(ended)
+        reader.on_buried = self.on_buried
+        await reader.run()
 
 
 @dataclass

@@ -36,6 +36,8 @@ class Mesh:
     bus: Bus
     signals: Signals
     replica: str
+    # Earlier lives of this replica that whoever started this one has seen end.
+    ended: tuple[str, ...] = ()
     drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     shedding: Shedding = field(default_factory=Shedding)
     _channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)

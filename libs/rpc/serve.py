@@ -13,6 +13,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
-from libs import ids, telemetry
+from libs import alarms, errors, ids, lease, metrics, telemetry
 from libs.clock import Clock
 from libs.db import open_database
 from libs.db.crash import CrashPoint
@@ -44,6 +45,8 @@ SERVER_OPTIONS = [
     ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
     # Two replicas on one port would share it silently.
     ("grpc.so_reuseport", 0),
+    # Envoy's pings tell it whether we are still there; gRPC would take them for an attack.
+    ("grpc.http2.max_ping_strikes", 0),
 ]
 
 
@@ -77,10 +80,11 @@ async def _until_stopped(service_class: type[Any], settings: Settings) -> int:
         settings.trace_folder if settings.traces else None,
         settings.log_level,
     )
-    async with running(service_class, settings, restart):
-        log.info("serving %s at %s", settings.service, settings.listen)
-        await stop.wait()
-        log.info("draining")
+    with metrics.served(settings.metrics_listen):
+        async with running(service_class, settings, restart):
+            log.info("serving %s at %s", settings.service, settings.listen)
+            await stop.wait()
+            log.info("draining")
     return status
 
 
@@ -100,7 +104,9 @@ async def running(
             mesh.spawn(relay.run(), "relay")
             _watch_health(mesh, service, stop)
             if subscriptions := getattr(service, "subscriptions", ()):
-                consuming = mesh.bus.consume(settings.service, mesh.replica, subscriptions)
+                consuming = mesh.bus.consume(
+                    settings.service, mesh.replica, subscriptions, mesh.ended
+                )
                 mesh.spawn(consuming, "consumer")
             try:
                 yield mesh
@@ -120,22 +126,39 @@ async def opened_mesh(tables: Any, settings: Settings) -> AsyncIterator[Mesh]:
     redis = connect(settings.redis_url)
     signals = Signals(redis, clock)
     signals.start()
+    bus = RedisBus(redis, clock)
+    bus.on_buried = partial(alarms.dead_letter, database, settings.service)
     mesh = Mesh(
         settings=settings,
         clock=clock,
         db=database,
-        bus=RedisBus(redis, clock),
+        bus=bus,
         signals=signals,
         # Fresh at each start: what a killed process had leased is not the new one's.
-        replica=f"{settings.service}-{settings.replica}-{ids.token(4)}",
+        replica=settings.owner(settings.life or ids.token(4)),
+        ended=tuple(map(settings.owner, settings.ended_lives)),
     )
     try:
+        await _inherit(mesh, tables)
         yield mesh
     finally:
         await mesh.close()
         await signals.close()
         await database.close()
         await redis.aclose()
+
+
+async def _inherit(mesh: Mesh, tables: Any) -> None:
+    """What earlier lives of this replica held is free at once, for whoever comes first."""
+    if not mesh.ended:
+        return
+    try:
+        ended = await mesh.db.write(lambda tx: lease.end(tx, tables, mesh.ended))
+    except errors.PodiumError as error:
+        # They run out by themselves.
+        log.warning("could not end the leases of %s: %s", ", ".join(mesh.ended), error)
+    else:
+        log.info("ended %d leases of %s", ended, ", ".join(mesh.ended))
 
 
 def _watch_health(mesh: Mesh, service: Any, stop: Callable[[int], None] | None) -> None:

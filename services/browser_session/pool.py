@@ -49,6 +49,7 @@ class Pool:
     def __init__(self, mesh: Mesh, artifacts: Artifacts) -> None:
         assert isinstance(mesh.settings, BrowserSettings)
         self.replica = mesh.replica
+        self._ended = mesh.ended
         self.gateway = CdpGateway(self._admit_driver)
         self._settings = mesh.settings
         self._db = mesh.db
@@ -77,7 +78,13 @@ class Pool:
             log.warning("ended %d browsers whose owner had died", reaped)
         self._http = aiohttp.ClientSession()
         await self.gateway.open(self._settings.cdp_host, self._settings.cdp_port)
-        await self._db.write(lambda tx: store.replicas.beat(tx, self.replica))
+        await self._db.write(self._arrive)
+
+    def _arrive(self, tx: Tx) -> None:
+        # Whose silence would otherwise be waited for is known to be dead.
+        for ended in self._ended:
+            store.replicas.depart(tx, ended)
+        store.replicas.beat(tx, self.replica)
 
     async def drain(self) -> None:
         """Starts no more browsers and ends those of this replica; the others take over from here.

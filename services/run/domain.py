@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -87,6 +87,23 @@ class Step:
     ended_at: datetime | None = None
     message: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        """As it is stored."""
+        moments = {"started_at": self.started_at, "ended_at": self.ended_at}
+        return {"name": self.name, "state": str(self.state), "message": self.message, **moments}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Step:
+        """What `as_dict` stored, with its moments as JSON has them."""
+        began, ended = stored["started_at"], stored["ended_at"]
+        return cls(
+            name=stored["name"],
+            state=StepState(stored["state"]),
+            started_at=datetime.fromisoformat(began) if began else None,
+            ended_at=datetime.fromisoformat(ended) if ended else None,
+            message=stored["message"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -170,6 +187,13 @@ class Run:
 def fresh_steps() -> tuple[Step, ...]:
     """The saga of a run that has not begun."""
     return tuple(Step(name) for name in STEPS)
+
+
+def queued(run: Run) -> Run:
+    """A run that was just made, its workflow run with it, as it waits for its saga."""
+    made = Step(CREATE_WORKFLOW_RUN, StepState.COMPLETED, run.created_at, run.created_at)
+    steps = tuple(made if step.name == made.name else step for step in run.steps)
+    return replace(run, state=RunState.QUEUED, steps=steps)
 
 
 def interruption(run: Run, now: datetime) -> Outcome | None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from libs import context, db, errors, ids, lease, resilience, telemetry
 from libs.clock import Clock
 from libs.lease import Work
-from libs.signals import Signals
+from libs.signals import Signals, Subscription
 from services.run import store
 from services.run.domain import (
     EXECUTE_WORKFLOW,
@@ -71,9 +71,10 @@ class Saga:
             await self._carry(work)
 
     async def _carry(self, work: Work) -> None:
-        run = await self._db.read(lambda tx: store.get(tx, work.key))
         try:
-            outcome = run.ending or await self._forward(run, work)
+            async with self._signals.subscribe(store.topic(work.key)) as changes:
+                run = await self._db.read(lambda tx: store.get(tx, work.key))
+                outcome = run.ending or await self._forward(run, work, changes)
         except Interrupted as interrupted:
             outcome = interrupted.outcome
         except Paused:
@@ -87,7 +88,7 @@ class Saga:
             await self._compensate(work, await self._turn_back(work, outcome))
         await self._finish(work, outcome)
 
-    async def _forward(self, run: Run, work: Work) -> Outcome:
+    async def _forward(self, run: Run, work: Work, changes: Subscription) -> Outcome:
         """The steps in their order; each commit ends one and begins the next."""
         finished: tuple[StepWork, dict[str, Any]] | None = None
         for step in self._steps.table:
@@ -97,9 +98,9 @@ class Saga:
             finished = None
             if step.wanted(run):
                 with telemetry.span(f"saga.{step.name}"):
-                    finished = (step, await self._interruptible(run, step.execute(run)))
-        run = await self._db.read(lambda tx: store.get(tx, work.key))
-        return await self._interruptible(run, self._steps.outcome(run))
+                    finished = (step, await self._interruptible(run, step.execute(run), changes))
+        run = await self._still_wanted(work.key)
+        return await self._interruptible(run, self._steps.outcome(run), changes)
 
     async def _record(
         self, work: Work, finished: tuple[StepWork, dict[str, Any]] | None, begun: StepWork
@@ -114,7 +115,7 @@ class Saga:
             outcome = interruption(run, tx.now)
             if outcome is None:
                 _begin(tx, run, begun)
-            return store.get(tx, run.run_id), outcome
+            return store.get(tx, work.key), outcome
 
         run, outcome = await self._db.write(unit)
         if outcome is not None:
@@ -138,28 +139,38 @@ class Saga:
         await self._db.write(unit)
         work.released = True
 
-    async def _interruptible(self, run: Run, work: Awaitable[T]) -> T:
-        """Waits for the work, or raises Interrupted as soon as the run is to stop."""
+    async def _interruptible(self, run: Run, work: Awaitable[T], changes: Subscription) -> T:
+        """Waits for the work, or raises Interrupted as soon as the run is to stop.
+
+        The run was read within the subscription and may go on as it was then.
+        """
         task = asyncio.ensure_future(work)
         try:
-            async with self._signals.subscribe(store.topic(run.run_id)) as subscription:
-                while not task.done():
-                    await self._check_interrupted(run.run_id)
-                    left_s = (run.expires_at - self._clock.now()).total_seconds()
-                    waiting = asyncio.ensure_future(
-                        subscription.wait(min(max(left_s, 0.05), INTERRUPT_CHECK_S))
-                    )
-                    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                    waiting.cancel()
-            return task.result()
+            while True:
+                left_s = (run.expires_at - self._clock.now()).total_seconds()
+                waiting = asyncio.ensure_future(
+                    changes.wait(min(max(left_s, 0.05), INTERRUPT_CHECK_S))
+                )
+                await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if task.done():
+                    return task.result()
+                await self._still_wanted(run.run_id)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _check_interrupted(self, run_id: str) -> None:
-        outcome = await self._db.read(lambda tx: interruption(store.get(tx, run_id), tx.now))
+    async def _still_wanted(self, run_id: str) -> Run:
+        """The run as it stands; raises Interrupted when it is to stop."""
+
+        def query(tx: db.Tx) -> tuple[Run, Outcome | None]:
+            run = store.get(tx, run_id)
+            return run, interruption(run, tx.now)
+
+        run, outcome = await self._db.read(query)
         if outcome is not None:
             raise Interrupted(outcome)
+        return run
 
     async def _compensate(self, work: Work, run: Run) -> None:
         """Undoes what was done, newest first."""
@@ -203,7 +214,7 @@ class Saga:
             run = store.get(tx, work.key)
             if run.ending is not None:
                 return run
-            store.assign(tx, run.run_id, ending=outcome.as_dict())
+            store.assign(tx, run.run_id, ending=outcome)
             note(tx, run.run_id, "saga.turned_back", outcome.as_dict())
             for step in run.steps:
                 if step.state is StepState.RUNNING and definite:
@@ -248,7 +259,6 @@ class Saga:
             store.set_step(tx, work.key, SEND_WEBHOOKS, StepState.COMPLETED)
             end_run(tx, run, outcome, what_was_not_undone(run))
             lease.release(tx, store.runs, "run_id", work.key, work.fence)
-            tx.notify(store.topic(work.key))
 
         await self._db.write(unit)
         work.released = True

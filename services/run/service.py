@@ -18,8 +18,8 @@ from services.run.domain import (
     CREATE_WORKFLOW_RUN,
     Run,
     RunState,
-    StepState,
     fresh_steps,
+    queued,
 )
 from services.run.events import Reports
 from services.run.record import note
@@ -222,10 +222,10 @@ class RunService(run_pb2_grpc.RunServiceServicer):
         if request.HasField("timeout"):
             limit_s = wire.seconds("timeout", request.timeout, most=wire.LONGEST_WAIT_S)
         end = self._mesh.clock.monotonic() + limit_s
-        run = await self._get(request.run_id)
-        async with self._mesh.signals.subscribe(store.topic(run.run_id)) as subscription:
+        run_id = ids.check("run_id", "run", request.run_id)
+        async with self._mesh.signals.subscribe(store.end_topic(run_id)) as subscription:
             while True:
-                run = await self._get(run.run_id)
+                run = await self._get(run_id)
                 left_s = end - self._mesh.clock.monotonic()
                 if run.ended or left_s <= 0:
                     return run_pb2.WaitRunResponse(run=wire.run(run), done=run.ended)
@@ -274,19 +274,16 @@ class _Acceptance:
             request_hash=wire.request_hash(request),
             steps=fresh_steps(),
         )
-        store.insert(tx, run)
         told = {
             "title": run.title,
             "workflow_id": run.workflow_id,
             "workflow_version": run.workflow_version,
             "workflow_run_id": run.workflow_run_id,
         }
+        store.insert(tx, queued(run))
         note(tx, run.run_id, "run.created", projection.creation_facts(run))
         tx.publish("run.created", told, run_id=run.run_id)
-        store.set_step(tx, run.run_id, CREATE_WORKFLOW_RUN, StepState.RUNNING)
-        store.set_step(tx, run.run_id, CREATE_WORKFLOW_RUN, StepState.COMPLETED)
         note(tx, run.run_id, "saga.step_finished", {"step": CREATE_WORKFLOW_RUN})
-        store.enter(tx, run.run_id, RunState.QUEUED)
         note(tx, run.run_id, "run.queued", {})
         tx.notify(store.DUE_TOPIC)
         return store.get(tx, run.run_id)

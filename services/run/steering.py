@@ -6,7 +6,7 @@ accepted it; asking twice is the same as asking once.
 
 from __future__ import annotations
 
-from libs import db, errors
+from libs import db, errors, lease
 from services.run import store
 from services.run.domain import Run, RunState
 from services.run.record import note
@@ -14,7 +14,6 @@ from services.run.record import note
 
 def cancel(tx: db.Tx, run_id: str, reason: str) -> Run:
     """The run is to stop; one that has ended, or is stopping, stays as it is."""
-    store.hold(tx, run_id)
     run = store.get(tx, run_id)
     if run.ended or run.cancel_reason is not None:
         return run
@@ -51,7 +50,6 @@ def go_on(tx: db.Tx, run: Run, why: str) -> None:
 
 
 def _able(tx: db.Tx, run_id: str, what: str) -> Run:
-    store.hold(tx, run_id)
     run = store.get(tx, run_id)
     if run.ended:
         raise errors.FailedPrecondition(
@@ -66,6 +64,8 @@ def _able(tx: db.Tx, run_id: str, what: str) -> Run:
 
 def _wake(tx: db.Tx, run_id: str) -> Run:
     """Wakes the saga where it waits, and the workers in case it rests."""
+    # It may wait for its next try after a failure: what is asked now is not to wait with it.
+    lease.hasten(tx, store.runs, "run_id", run_id)
     tx.notify(store.topic(run_id))
     tx.notify(store.DUE_TOPIC)
     return store.get(tx, run_id)

@@ -250,12 +250,16 @@ def cancel_workflow_run(workflow_run_id: str, reason: str) -> workflow_pb2.Cance
 
 def pause_workflow_run(found: Run) -> workflow_pb2.PauseWorkflowRunRequest:
     """Lets a workflow run stop at its next block boundary."""
-    return workflow_pb2.PauseWorkflowRunRequest(workflow_run_id=found.workflow_run_id)
+    return workflow_pb2.PauseWorkflowRunRequest(
+        workflow_run_id=found.workflow_run_id, as_of_sequence=found.last_sequence
+    )
 
 
 def resume_workflow_run(found: Run) -> workflow_pb2.ResumeWorkflowRunRequest:
     """Lets a workflow run go on."""
-    return workflow_pb2.ResumeWorkflowRunRequest(workflow_run_id=found.workflow_run_id)
+    return workflow_pb2.ResumeWorkflowRunRequest(
+        workflow_run_id=found.workflow_run_id, as_of_sequence=found.last_sequence
+    )
 
 
 def rests(found: workflow_pb2.WorkflowRun) -> bool:

@@ -206,7 +206,10 @@ def finish(tx: Tx, task: Task, fence: int, outcome: Outcome) -> None:
 def cancel(tx: Tx, task: Task, reason: str) -> None:
     """Stop a task: at once when no agent holds it, else by telling the agent."""
     outcome = canceled(reason)
-    free = sa.or_(tasks.c.lease_until.is_(None), tasks.c.lease_until < tx.now)
+    # One without an owner is free too: it waits for its next try after a failure.
+    free = sa.or_(
+        tasks.c.lease_until.is_(None), tasks.c.lease_until < tx.now, tasks.c.lease_owner == ""
+    )
     ended = tx.execute(
         sa.update(tasks)
         .where(

@@ -38,6 +38,8 @@ EVENT_TYPES: Mapping[str, tuple[str, ...]] = {
         "artifact.created",
         "alert.raised",
     ),
+    "webhook": ("alert.raised",),
+    "gateway": ("alert.raised",),
 }
 TEST_EVENT = "webhook.test"
 KNOWN_TYPES = frozenset(kind for kinds in EVENT_TYPES.values() for kind in kinds)

@@ -131,8 +131,15 @@ class Journal:
         return self._work.released
 
     async def rest(self, until: datetime) -> None:
-        """Nothing to do before a moment: give the lease back until then."""
-        await self._write(lambda tx: runs.rest(tx, self._run, until))
+        """Nothing to do before a moment: give the lease back until then, or for a pause."""
+
+        def unit(tx: Tx) -> None:
+            if runs.pause_run(tx, self._run):
+                publish_turn(tx, self._run, "workflow_run.paused")
+            else:
+                runs.rest(tx, self._run, until)
+
+        await self._write(unit)
         self._work.released = True
 
     def _next(self) -> int:

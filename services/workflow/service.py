@@ -222,7 +222,8 @@ class WorkflowService(workflow_pb2_grpc.WorkflowServiceServicer):
     ) -> pb.PauseWorkflowRunResponse:
         organization_id = context.organization()
         key = ids.check("workflow_run_id", "wfr", request.workflow_run_id)
-        run = await self._db.write(lambda tx: steering.pause(tx, organization_id, key))
+        as_of = request.as_of_sequence
+        run = await self._db.write(lambda tx: steering.pause(tx, organization_id, key, as_of))
         return pb.PauseWorkflowRunResponse(workflow_run=wire.workflow_run(run))
 
     async def ResumeWorkflowRun(
@@ -230,7 +231,8 @@ class WorkflowService(workflow_pb2_grpc.WorkflowServiceServicer):
     ) -> pb.ResumeWorkflowRunResponse:
         organization_id = context.organization()
         key = ids.check("workflow_run_id", "wfr", request.workflow_run_id)
-        run = await self._db.write(lambda tx: steering.resume(tx, organization_id, key))
+        as_of = request.as_of_sequence
+        run = await self._db.write(lambda tx: steering.resume(tx, organization_id, key, as_of))
         return pb.ResumeWorkflowRunResponse(workflow_run=wire.workflow_run(run))
 
     async def GetWorkflowRun(

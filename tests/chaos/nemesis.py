@@ -64,7 +64,10 @@ class Window:
 def schedule(
     seed: int, seconds: float, *, postgres: bool, pages: bool, every_s: tuple[float, float]
 ) -> list[Fault]:
-    """The faults of a campaign in their order."""
+    """The faults of a campaign in their order.
+
+    Every other one comes from a round of all kinds, so that a campaign of some length meets each.
+    """
     dice = random.Random(seed)
     kinds = dict(WEIGHTS)
     if not postgres:
@@ -72,10 +75,15 @@ def schedule(
     if not pages:
         kinds.pop("chromium_kill")
     faults: list[Fault] = []
+    turn: list[str] = []
     at_s = dice.uniform(1.0, 2.0)
     while at_s < seconds:
         for _ in range(2 if dice.random() < TWO_AT_ONCE else 1):
-            (what,) = dice.choices(list(kinds), list(kinds.values()))
+            turn = turn or dice.sample(list(kinds), len(kinds))
+            (drawn,) = dice.choices(list(kinds), list(kinds.values()))
+            what = turn.pop() if len(faults) % 2 else drawn
+            if faults and (faults[-1].at_s, faults[-1].what) == (round(at_s, 1), what):
+                continue  # What is down already cannot be hit at the same moment.
             (service,) = dice.choices(REPLICAS, REPLICA_WEIGHTS)
             hits_one = what in ("kill", "kill_twice", "stop")
             target = f"{service}-{dice.choice((1, 2))}" if hits_one else ""
@@ -92,6 +100,7 @@ class Nemesis:
     watch: LeaseWatch
     postgres: Server | None = None
     windows: list[Window] = field(default_factory=list)
+    _server_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def carry_out(self, faults: list[Fault]) -> None:
         """Every fault at its time; returns when the last one is over."""
@@ -156,6 +165,7 @@ class Nemesis:
 
     async def _restart_postgres(self, _: str) -> None:
         assert self.postgres is not None
-        await asyncio.to_thread(self.postgres.stop_at_once)
-        await asyncio.sleep(1.0)
-        await asyncio.to_thread(self.postgres.start)
+        async with self._server_turn:
+            await asyncio.to_thread(self.postgres.stop_at_once)
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(self.postgres.start)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from libs import ids
 from tests.mesh import doors
 from tests.mesh.doors import Refused, word
+from tests.support.eventually import eventually
 
 READS = (
     ("run.ListRuns", {"page_size": 5}),
@@ -34,6 +35,7 @@ class Load:
     runs: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
+    run_every_s: float = RUN_PAUSE_S
 
     async def read(self, door: doors.Door) -> None:
         """Every read, again and again."""
@@ -60,7 +62,12 @@ class Load:
                 except (Refused, OSError) as error:
                     self.refused.append(repr(error))
                     await asyncio.sleep(RUN_PAUSE_S)
-            await asyncio.sleep(RUN_PAUSE_S)
+            await asyncio.sleep(self.run_every_s)
+
+    async def goes_on(self) -> None:
+        """Runs are accepted (again)."""
+        before = len(self.runs)
+        await eventually(lambda: len(self.runs) >= before + 2, within=60)
 
     async def all_completed(self, door: doors.Door) -> None:
         """Every accepted run has reached its end, whole."""
@@ -73,9 +80,9 @@ class Load:
 
 
 @contextlib.asynccontextmanager
-async def load(mesh) -> AsyncIterator[tuple[Load, doors.Door]]:
+async def load(mesh, run_every_s: float = RUN_PAUSE_S) -> AsyncIterator[tuple[Load, doors.Door]]:
     """Loads the mesh inside the block, over REST and gRPC."""
-    found = Load()
+    found = Load(run_every_s=run_every_s)
     async with doors.opened("rest", mesh) as rest, doors.opened("grpc", mesh) as grpc:
         name = f"load-{ids.new('wf')[3:]}"
         block = {"label": "pause", "kind": "wait", "params": {"seconds": 1}}

@@ -15,35 +15,31 @@ from .schema import block_runs
 
 def begin_block(tx: Tx, run: WorkflowRun, sequence: int, block: BlockRun) -> None:
     """Writes the beginning of a block, or a block that was skipped."""
-    tx.execute(
-        sa.insert(block_runs).values(
-            workflow_run_id=run.workflow_run_id,
-            organization_id=run.organization_id,
-            sequence=sequence,
-            block_path=block.block_path,
-            attempt=block.attempt,
-            kind=block.kind,
-            label=block.label,
-            plan=block.plan,
-            started_at=block.started_at,
-            **_changing(block),
-        )
-    )
+    row = {
+        "workflow_run_id": run.workflow_run_id,
+        "organization_id": run.organization_id,
+        "sequence": sequence,
+        "block_path": block.block_path,
+        "attempt": block.attempt,
+        "kind": block.kind,
+        "label": block.label,
+        "plan": block.plan,
+        "started_at": block.started_at,
+        **_changing(block),
+    }
+    tx.insert(block_runs, row)
 
 
 def update_block(tx: Tx, run: WorkflowRun, block: BlockRun) -> None:
     """Writes the end of a block."""
-    tx.execute(
-        sa.update(block_runs)
-        .where(
-            block_runs.c.workflow_run_id == run.workflow_run_id,
-            block_runs.c.organization_id == run.organization_id,
-            block_runs.c.block_path == block.block_path,
-            block_runs.c.attempt == block.attempt,
-            block_runs.c.state == BlockState.RUNNING,
-        )
-        .values(**_changing(block))
-    )
+    open_block = {
+        "workflow_run_id": run.workflow_run_id,
+        "organization_id": run.organization_id,
+        "block_path": block.block_path,
+        "attempt": block.attempt,
+        "state": BlockState.RUNNING,
+    }
+    tx.update(block_runs, open_block, **_changing(block))
 
 
 def excuse_pause(tx: Tx, organization_id: str, workflow_run_id: str, paused: timedelta) -> None:
@@ -74,14 +70,7 @@ def _changing(block: BlockRun) -> dict[str, Any]:
 
 def blocks_of(tx: Tx, organization_id: str, workflow_run_id: str) -> list[BlockRun]:
     """The block runs of a workflow run in the order in which they began."""
-    query = (
-        sa.select(block_runs)
-        .where(
-            block_runs.c.organization_id == organization_id,
-            block_runs.c.workflow_run_id == workflow_run_id,
-        )
-        .order_by(block_runs.c.sequence)
-    )
+    mine = {"organization_id": organization_id, "workflow_run_id": workflow_run_id}
     return [
         BlockRun(
             block_path=row.block_path,
@@ -100,5 +89,5 @@ def blocks_of(tx: Tx, organization_id: str, workflow_run_id: str) -> list[BlockR
             ended_at=row.ended_at,
             paused_ms=row.paused_ms,
         )
-        for row in tx.execute(query)
+        for row in tx.select(block_runs, "sequence", **mine)
     ]

@@ -11,6 +11,31 @@ from services.workflow.domain import Version
 
 from .schema import versions, workflows
 
+_MINE = sa.bindparam("organization_id")
+_IN_USE = sa.select(workflows.c.workflow_id, workflows.c.version).where(
+    workflows.c.organization_id == _MINE,
+    sa.or_(
+        workflows.c.workflow_id == sa.bindparam("name"),
+        workflows.c.name_key == sa.bindparam("name"),
+    ),
+    workflows.c.deleted_at.is_(None),
+)
+_VERSIONS = (
+    sa.select(versions, workflows.c.name, workflows.c.created_at.label("workflow_created_at"))
+    .join(workflows, workflows.c.workflow_id == versions.c.workflow_id)
+    .where(versions.c.organization_id == _MINE, workflows.c.organization_id == _MINE)
+)
+_VERSION = _VERSIONS.where(
+    versions.c.workflow_id == sa.bindparam("workflow_id"),
+    versions.c.version == sa.bindparam("number"),
+)
+_NEWEST = (
+    _VERSIONS.where(versions.c.version == workflows.c.version, workflows.c.deleted_at.is_(None))
+    .where(workflows.c.name > sa.bindparam("after"))
+    .order_by(workflows.c.name)
+    .limit(sa.bindparam("limit"))
+)
+
 
 def add_workflow(tx: Tx, version: Version) -> None:
     """Writes a new workflow and its first version."""
@@ -69,48 +94,21 @@ def name_is_taken(tx: Tx, organization_id: str, name: str) -> bool:
 
 def resolve(tx: Tx, organization_id: str, name: str) -> tuple[str, int] | None:
     """Id and newest version of the workflow in use with this id or name."""
-    query = sa.select(workflows.c.workflow_id, workflows.c.version).where(
-        workflows.c.organization_id == organization_id,
-        sa.or_(workflows.c.workflow_id == name, workflows.c.name_key == name),
-        workflows.c.deleted_at.is_(None),
-    )
-    row = tx.execute(query).first()
+    row = tx.execute(_IN_USE, {"organization_id": organization_id, "name": name}).first()
     return None if row is None else (row.workflow_id, row.version)
 
 
 def version(tx: Tx, organization_id: str, workflow_id: str, number: int) -> Version | None:
     """One version, of workflows out of use too: runs that have begun go on."""
-    query = _version_query(organization_id).where(
-        versions.c.workflow_id == workflow_id, versions.c.version == number
-    )
-    row = tx.execute(query).first()
+    which = {"organization_id": organization_id, "workflow_id": workflow_id, "number": number}
+    row = tx.execute(_VERSION, which).first()
     return None if row is None else _version(row)
 
 
 def list_newest(tx: Tx, organization_id: str, after: str, limit: int) -> list[Version]:
     """Workflows in use by name, each in its newest version, from just after a name."""
-    query = (
-        _version_query(organization_id)
-        .where(
-            versions.c.version == workflows.c.version,
-            workflows.c.deleted_at.is_(None),
-            workflows.c.name > after,
-        )
-        .order_by(workflows.c.name)
-        .limit(limit)
-    )
-    return [_version(row) for row in tx.execute(query)]
-
-
-def _version_query(organization_id: str) -> sa.Select[Any]:
-    return (
-        sa.select(versions, workflows.c.name, workflows.c.created_at.label("workflow_created_at"))
-        .join(workflows, workflows.c.workflow_id == versions.c.workflow_id)
-        .where(
-            versions.c.organization_id == organization_id,
-            workflows.c.organization_id == organization_id,
-        )
-    )
+    page = {"organization_id": organization_id, "after": after, "limit": limit}
+    return [_version(row) for row in tx.execute(_NEWEST, page)]
 
 
 def _version(row: Any) -> Version:

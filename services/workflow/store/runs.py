@@ -1,4 +1,8 @@
-"""Workflow runs: the SQL on them, every change of state a compare-and-set."""
+"""Workflow runs: the SQL on them.
+
+Units are carried out one at a time among all replicas, so that a run which was read may be changed
+by what was read.
+"""
 
 from __future__ import annotations
 
@@ -8,48 +12,51 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from libs.db import Timestamp, Tx
+from libs.db import Tx
 from services.workflow.domain import Failure, RunState, WorkflowRun, may_become
 
 from .schema import workflow_runs
 
+_FREE = {"lease_owner": "", "lease_until": None}
+_PAUSE_REQUESTED = sa.select(workflow_runs.c.pause_requested).where(
+    workflow_runs.c.organization_id == sa.bindparam("organization_id"),
+    workflow_runs.c.workflow_run_id == sa.bindparam("workflow_run_id"),
+)
+_CANCEL_REASONS = sa.select(workflow_runs.c.workflow_run_id, workflow_runs.c.cancel_reason).where(
+    workflow_runs.c.workflow_run_id.in_(sa.bindparam("keys", expanding=True)),
+    workflow_runs.c.cancel_reason.is_not(None),
+)
+
 
 def add_run(tx: Tx, run: WorkflowRun, now: datetime) -> None:
     """Writes a workflow run that is not started."""
-    tx.execute(
-        sa.insert(workflow_runs).values(
-            workflow_run_id=run.workflow_run_id,
-            organization_id=run.organization_id,
-            run_id=run.run_id,
-            workflow_id=run.workflow_id,
-            version=run.version,
-            document=run.document,
-            title=run.title,
-            state=run.state,
-            needs_browser=run.needs_browser,
-            parameters=run.parameters,
-            request_id=run.request_id,
-            traceparent=run.traceparent,
-            created_at=now,
-        )
-    )
+    row = {
+        "workflow_run_id": run.workflow_run_id,
+        "organization_id": run.organization_id,
+        "run_id": run.run_id,
+        "workflow_id": run.workflow_id,
+        "version": run.version,
+        "document": run.document,
+        "title": run.title,
+        "state": run.state,
+        "needs_browser": run.needs_browser,
+        "parameters": run.parameters,
+        "request_id": run.request_id,
+        "traceparent": run.traceparent,
+        "created_at": now,
+    }
+    tx.insert(workflow_runs, row)
 
 
 def run_of(tx: Tx, organization_id: str, run_id: str) -> WorkflowRun | None:
     """The workflow run of a run."""
-    return _one_run(tx, organization_id, workflow_runs.c.run_id == run_id)
+    row = tx.first(workflow_runs, organization_id=organization_id, run_id=run_id)
+    return None if row is None else as_run(row)
 
 
 def get_run(tx: Tx, organization_id: str, workflow_run_id: str) -> WorkflowRun | None:
     """One workflow run."""
-    return _one_run(tx, organization_id, workflow_runs.c.workflow_run_id == workflow_run_id)
-
-
-def _one_run(tx: Tx, organization_id: str, which: sa.ColumnElement[bool]) -> WorkflowRun | None:
-    query = sa.select(workflow_runs).where(
-        workflow_runs.c.organization_id == organization_id, which
-    )
-    row = tx.execute(query).first()
+    row = tx.first(workflow_runs, **_is(organization_id, workflow_run_id))
     return None if row is None else as_run(row)
 
 
@@ -57,141 +64,111 @@ def start_run(
     tx: Tx, organization_id: str, workflow_run_id: str, browser_session_id: str
 ) -> WorkflowRun | None:
     """Created → running; None when it was not in that state."""
-    return _change(
-        tx,
-        organization_id,
-        workflow_run_id,
-        RunState.RUNNING,
-        only=workflow_runs.c.state == RunState.CREATED,
-        browser_session_id=browser_session_id,
-        started_at=tx.now,
-    )
+    run = get_run(tx, organization_id, workflow_run_id)
+    if run is None or run.state is not RunState.CREATED:
+        return None
+    session_id = browser_session_id
+    return _change(tx, run, RunState.RUNNING, browser_session_id=session_id, started_at=tx.now)
 
 
 def abandon_run(
     tx: Tx, organization_id: str, workflow_run_id: str, reason: str, failure: Failure
 ) -> WorkflowRun | None:
     """Created → canceled; None when it was not in that state."""
-    changed = sa.update(workflow_runs).where(
-        workflow_runs.c.state == RunState.CREATED, *_is(organization_id, workflow_run_id)
-    )
-    row = tx.execute(
-        changed.values(
-            state=RunState.CANCELED,
-            cancel_reason=reason,
-            failure=failure.as_dict(),
-            ended_at=tx.now,
-        ).returning(workflow_runs)
-    ).first()
-    return None if row is None else as_run(row)
+    run = get_run(tx, organization_id, workflow_run_id)
+    if run is None or run.state is not RunState.CREATED:
+        return None
+    end = {"cancel_reason": reason, "failure": failure.as_dict(), "ended_at": tx.now}
+    return _change(tx, run, RunState.CANCELED, **end)
 
 
 def ask_to_cancel(tx: Tx, organization_id: str, workflow_run_id: str, reason: str) -> None:
     """Notes on a started workflow run that it is to stop, and wakes it if it rests."""
-    tx.execute(
-        sa.update(workflow_runs)
-        .where(
-            workflow_runs.c.state.in_([RunState.RUNNING, RunState.PAUSED]),
-            workflow_runs.c.cancel_reason.is_(None),
-            *_is(organization_id, workflow_run_id),
-        )
-        .values(state=RunState.RUNNING, cancel_reason=reason, wake_at=None, paused_at=None)
-    )
+    run = get_run(tx, organization_id, workflow_run_id)
+    if run is None or run.cancel_reason is not None:
+        return
+    if run.state in (RunState.RUNNING, RunState.PAUSED):
+        awake = {"state": RunState.RUNNING, "wake_at": None, "paused_at": None}
+        tx.update(workflow_runs, _key(run), cancel_reason=reason, **awake)
 
 
 def ask_to_pause(tx: Tx, organization_id: str, workflow_run_id: str) -> bool:
     """Notes on a workflow run that it is to rest; False when it has ended, stops or is asked."""
-    asked = tx.execute(
-        sa.update(workflow_runs)
-        .where(
-            workflow_runs.c.state.in_([RunState.CREATED, RunState.RUNNING]),
-            workflow_runs.c.cancel_reason.is_(None),
-            workflow_runs.c.pause_requested.is_(False),
-            *_is(organization_id, workflow_run_id),
-        )
-        .values(pause_requested=True)
-    )
-    return asked.rowcount > 0
+    run = get_run(tx, organization_id, workflow_run_id)
+    if run is None or run.cancel_reason is not None or run.pause_requested:
+        return False
+    if run.state not in (RunState.CREATED, RunState.RUNNING):
+        return False
+    return tx.update(workflow_runs, _key(run), pause_requested=True) > 0
 
 
-def pause_run(tx: Tx, run: WorkflowRun) -> bool:
+def heed(tx: Tx, organization_id: str, workflow_run_id: str, as_of: int) -> bool:
+    """Notes what a pause or resume had seen; False when one that had seen more came before it."""
+    row = tx.first(workflow_runs, **_is(organization_id, workflow_run_id))
+    if not as_of or row is None:
+        return True
+    if row.steered_as_of > as_of:
+        return False
+    tx.update(workflow_runs, _is(organization_id, workflow_run_id), steered_as_of=as_of)
+    return True
+
+
+def pause_asleep(tx: Tx, organization_id: str, workflow_run_id: str) -> WorkflowRun | None:
+    """Running, but with nothing to do before a moment → paused; None when that is not so.
+
+    What it waits for is recorded with its block, so the timer is set again when it goes on.
+    """
+    row = tx.first(workflow_runs, **_is(organization_id, workflow_run_id))
+    if row is None or not row.pause_requested or row.cancel_reason is not None:
+        return None
+    if row.lease_until is not None or row.wake_at is None or row.wake_at <= tx.now:
+        return None
+    return _change(tx, as_run(row), RunState.PAUSED, paused_at=tx.now, wake_at=None)
+
+
+def pause_run(tx: Tx, known: WorkflowRun) -> bool:
     """Running → paused, giving the lease back; False when that is not, or no longer, wanted."""
-    wanted = sa.and_(
-        workflow_runs.c.pause_requested.is_(True), workflow_runs.c.cancel_reason.is_(None)
-    )
-    paused = _change(
-        tx,
-        run.organization_id,
-        run.workflow_run_id,
-        RunState.PAUSED,
-        only=wanted,
-        paused_at=tx.now,
-        lease_owner="",
-        lease_until=None,
-    )
-    return paused is not None
+    run = get_run(tx, known.organization_id, known.workflow_run_id)
+    if run is None or not run.pause_requested or run.cancel_reason is not None:
+        return False
+    return _change(tx, run, RunState.PAUSED, paused_at=tx.now, **_FREE) is not None
 
 
 def take_pause_back(tx: Tx, organization_id: str, workflow_run_id: str) -> None:
     """A pause that has not come into effect does not come."""
-    tx.execute(
-        sa.update(workflow_runs)
-        .where(*_is(organization_id, workflow_run_id))
-        .values(pause_requested=False)
-    )
+    tx.update(workflow_runs, _is(organization_id, workflow_run_id), pause_requested=False)
 
 
 def resume_run(tx: Tx, organization_id: str, workflow_run_id: str) -> timedelta | None:
     """Paused → running; how long the pause was, or None when there was none."""
-    query = sa.select(workflow_runs.c.paused_at).where(*_is(organization_id, workflow_run_id))
-    paused_at = tx.execute(query.with_for_update()).scalar()
-    resumed = _change(
-        tx,
-        organization_id,
-        workflow_run_id,
-        RunState.RUNNING,
-        only=workflow_runs.c.state == RunState.PAUSED,
-        pause_requested=False,
-        paused_at=None,
-    )
-    return None if resumed is None else tx.now - (paused_at or tx.now)
+    row = tx.first(workflow_runs, **_is(organization_id, workflow_run_id))
+    if row is None or row.state != RunState.PAUSED:
+        return None
+    _change(tx, as_run(row), RunState.RUNNING, pause_requested=False, paused_at=None)
+    return tx.now - (row.paused_at or tx.now)
 
 
 def end_run(
     tx: Tx,
-    run: WorkflowRun,
+    known: WorkflowRun,
     state: RunState,
     output: dict[str, Any] | None,
     failure: Failure | None,
 ) -> bool:
     """Running → a terminal state, giving the lease back; False when it was not running."""
-    ended = _change(
-        tx,
-        run.organization_id,
-        run.workflow_run_id,
-        state,
-        output=output,
-        failure=failure.as_dict() if failure else None,
-        ended_at=tx.now,
-        lease_owner="",
-        lease_until=None,
-    )
-    return ended is not None
+    run = get_run(tx, known.organization_id, known.workflow_run_id)
+    if run is None:
+        return False
+    why = failure.as_dict() if failure else None
+    end = {"output": output, "failure": why, "ended_at": tx.now}
+    return _change(tx, run, state, **end, **_FREE) is not None
 
 
 def rest(tx: Tx, run: WorkflowRun, until: datetime) -> None:
     """Gives the lease back until a moment, or not at all when a cancel came in between."""
-    mine = _is(run.organization_id, run.workflow_run_id)
-    canceled = workflow_runs.c.cancel_reason.is_not(None)
-    tx.execute(
-        sa.update(workflow_runs)
-        .where(*mine)
-        .values(
-            wake_at=sa.case((canceled, sa.null()), else_=sa.literal(until, Timestamp)),
-            lease_owner="",
-            lease_until=None,
-        )
-    )
+    present = get_run(tx, run.organization_id, run.workflow_run_id)
+    canceled = present is None or present.cancel_reason is not None
+    tx.update(workflow_runs, _key(run), wake_at=None if canceled else until, **_FREE)
 
 
 def is_due(tx: Tx) -> sa.ColumnElement[bool]:
@@ -202,48 +179,29 @@ def is_due(tx: Tx) -> sa.ColumnElement[bool]:
 
 def is_to_pause(tx: Tx, run: WorkflowRun) -> bool:
     """Whether a workflow run is to rest before its next block begins."""
-    query = sa.select(workflow_runs.c.pause_requested).where(
-        *_is(run.organization_id, run.workflow_run_id)
-    )
-    return bool(tx.execute(query).scalar())
+    return bool(tx.execute(_PAUSE_REQUESTED, _key(run)).scalar())
 
 
 def cancel_reasons(tx: Tx, keys: Iterable[str]) -> dict[str, str]:
     """Those of some workflow runs that are to stop, and why."""
-    query = sa.select(workflow_runs.c.workflow_run_id, workflow_runs.c.cancel_reason).where(
-        workflow_runs.c.workflow_run_id.in_(list(keys)),
-        workflow_runs.c.cancel_reason.is_not(None),
-    )
-    return {row.workflow_run_id: row.cancel_reason for row in tx.execute(query)}
+    rows = tx.execute(_CANCEL_REASONS, {"keys": list(keys)})
+    return {row.workflow_run_id: row.cancel_reason for row in rows}
 
 
-def _is(organization_id: str, workflow_run_id: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
-        workflow_runs.c.organization_id == organization_id,
-        workflow_runs.c.workflow_run_id == workflow_run_id,
-    )
+def _is(organization_id: str, workflow_run_id: str) -> dict[str, str]:
+    return {"organization_id": organization_id, "workflow_run_id": workflow_run_id}
 
 
-def _change(
-    tx: Tx,
-    organization_id: str,
-    workflow_run_id: str,
-    state: RunState,
-    *,
-    only: sa.ColumnElement[bool] | None = None,
-    **changes: Any,
-) -> WorkflowRun | None:
-    row = tx.execute(
-        sa.update(workflow_runs)
-        .where(
-            workflow_runs.c.state.in_(may_become(state)),
-            *_is(organization_id, workflow_run_id),
-            *(() if only is None else (only,)),
-        )
-        .values(state=state, **changes)
-        .returning(workflow_runs)
-    ).first()
-    return None if row is None else as_run(row)
+def _key(run: WorkflowRun) -> dict[str, str]:
+    return _is(run.organization_id, run.workflow_run_id)
+
+
+def _change(tx: Tx, run: WorkflowRun, state: RunState, **changes: Any) -> WorkflowRun | None:
+    """Moves a run that was read in this unit, in which nobody else writes."""
+    if run.state not in may_become(state):
+        return None
+    tx.update(workflow_runs, _key(run), state=state, **changes)
+    return get_run(tx, run.organization_id, run.workflow_run_id)
 
 
 def as_run(row: Any) -> WorkflowRun:

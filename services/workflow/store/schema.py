@@ -54,6 +54,8 @@ workflow_runs = sa.Table(
     sa.Column("failure", JSON),
     sa.Column("pause_requested", sa.Boolean, nullable=False, default=False),
     sa.Column("paused_at", Timestamp),
+    # What the newest pause or resume that was heeded had seen of the run's history.
+    sa.Column("steered_as_of", sa.BigInteger, nullable=False, default=0),
     # The timer of a run that rests: nobody takes it up before this moment.
     sa.Column("wake_at", Timestamp),
     sa.Column("created_at", Timestamp, nullable=False),

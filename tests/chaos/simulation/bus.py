@@ -53,7 +53,11 @@ class SimulatedBus:
         """Leaves the stream as it is."""
 
     async def consume(
-        self, group: str, consumer: str, subscriptions: Sequence[Subscription]
+        self,
+        group: str,
+        consumer: str,
+        subscriptions: Sequence[Subscription],
+        ended: Sequence[str] = (),
     ) -> None:
         """Take what nobody has, or what its taker has held for too long."""
         grown = asyncio.Event()

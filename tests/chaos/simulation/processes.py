@@ -115,7 +115,7 @@ class SimulatedDatabase(Database):
         connection.exec_driver_sql("BEGIN")
         tx = Tx(connection, self.clock)
         try:
-            result = unit(tx)
+            result = tx.carry_out(unit)
         except BaseException:
             connection.exec_driver_sql("ROLLBACK")
             connection.rollback()

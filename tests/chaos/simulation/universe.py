@@ -12,6 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import sqlalchemy as sa
+
 from libs import context, db, egress, errors, history, ids
 from libs.events.bus import Bus
 from libs.recovery import Recoveries
@@ -233,7 +235,7 @@ class Universe:
     def _histories(self) -> list[str]:
         found = []
         tx = db.Tx(self.stores["run"].connection, self.clock)
-        for (run_id,) in tx.execute(run_store.sa.select(run_store.runs.c.run_id)).all():
+        for (run_id,) in tx.execute(sa.select(run_store.runs.c.run_id)).all():
             entries, previous = history.since(tx, run_id, 0), ""
             if [entry.sequence for entry in entries] != list(range(1, len(entries) + 1)):
                 found.append(f"{run_id}: gaps in the history")

@@ -16,6 +16,7 @@ from libs.events import letters, reader, streams
 from libs.events import redis as redis_bus
 from libs.events.bus import Bus, BusUnavailable, Subscription
 from libs.events.memory import MemoryBus
+from libs.stopping import stop
 from podium.common.v1 import event_pb2
 from tests.support import valkey
 from tests.support.eventually import eventually
@@ -102,6 +103,27 @@ async def test_what_was_published_before_the_group_existed_is_seen(bus: Bus) -> 
     group = Group(bus, "late").start()
     await eventually(lambda: len(group.seen) == 1)
     await group.stop()
+
+
+async def test_what_a_consumer_had_that_is_known_to_be_dead_is_handed_out_at_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "CLAIM_IDLE_MS", 3_600_000)
+    redis = redis_bus.connect(redis_url)
+    await redis.flushall()
+    bus = redis_bus.RedisBus(redis, Clock())
+    sent = [event(run_id="run_1") for _ in range(3)]
+    await bus.publish("s", sent)
+    stream = streams.PREFIX + "s"
+    await redis.xgroup_create(stream, "a", id="0")
+    await redis.xreadgroup("a", "earlier", {stream: ">"}, count=2)
+    group = Group(bus, "a")
+    consuming = bus.consume("a", "later", [group._subscription], ["earlier", "even-earlier"])
+    reading = asyncio.create_task(consuming)
+    await eventually(lambda: len(group.seen) == 3)
+    await stop([reading])
+    assert (await redis.xpending(stream, "a"))["pending"] == 0
+    await redis.aclose()
 
 
 async def test_an_event_whose_handler_failed_comes_again(

@@ -150,3 +150,19 @@ async def test_a_lease_is_held_by_one_and_fences_the_other(database: db.Database
         with pytest.raises(errors.Aborted) as refused:
             await database.write(lambda tx: lease.guarded(tx, things, "name", held.key, held.fence))
         assert refused.value.reason == "LEASE_LOST"
+
+
+async def test_the_leases_of_who_is_known_to_be_dead_end_at_once(database: db.Database) -> None:
+    for i in range(4):
+        await database.write(add(f"n{i}"))
+
+    def take(owner: str, limit: int) -> Callable[[db.Tx], list[lease.Work]]:
+        return lambda tx: lease.claim(tx, things, "name", owner, 60.0, limit=limit)
+
+    dead = await database.write(take("dead", 2))
+    await database.write(take("alive", 2))
+    assert await database.write(lambda tx: lease.end(tx, METADATA, ["dead", "older"])) == 2
+    assert await database.write(lambda tx: lease.end(tx, METADATA, ["dead"])) == 0
+    taken = await database.write(take("heir", 4))
+    assert {work.key for work in taken} == {work.key for work in dead}
+    assert {(work.fence, work.taken_from) for work in taken} == {(2, "dead")}

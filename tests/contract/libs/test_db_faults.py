@@ -16,6 +16,7 @@ from sqlalchemy import exc
 
 from libs import db, errors
 from libs.clock import Clock
+from libs.db import postgres
 from tests.support.eventually import eventually
 from tests.support.postgres import Server, postgres_server
 
@@ -116,6 +117,27 @@ async def test_a_full_disk_fails_all_that_it_rolled_back(tmp_path: Path) -> None
     assert refused
     assert len(told) + len(refused) == 20
     assert await database.read(texts) == told
+    await database.close()
+
+
+async def test_a_statement_that_takes_too_long_is_an_outage_of_its_own_unit(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", 0.5)
+    database = await db.open_database(server.url, METADATA, Clock(), schema_of(tmp_path))
+
+    def endless(tx: db.Tx) -> None:
+        tx.execute(sa.text("SELECT pg_sleep(60)"))
+
+    units = (add("a"), endless, add("b"))
+    outcomes = await asyncio.gather(*map(database.write, units), return_exceptions=True)
+    assert outcomes[::2] == ["a", "b"]
+    alone = await asyncio.gather(database.write(endless), return_exceptions=True)
+    for outcome in (outcomes[1], *alone):
+        assert isinstance(outcome, errors.Unavailable)
+        assert outcome.reason == "DATABASE_UNAVAILABLE"
+    assert await database.write(add("c")) == "c"
+    assert await database.read(texts) == ["a", "b", "c"]
     await database.close()
 
 

@@ -112,6 +112,17 @@ async def test_a_lost_announcement_of_a_pause_is_found_by_asking(
     await completes(stub, others, run_id)
 
 
+async def test_what_is_passed_on_late_is_known_to_be_late(stub: Any, others: Upstreams) -> None:
+    run_id = await resting(stub, others)
+    paused = others.workflow.heeded.copy()
+    await resume(stub, run_id)
+    await eventually(lambda: "resume" in others.workflow.calls)
+    (key,) = paused
+    # The engine refuses what had seen less of the history than a request that came after it.
+    assert others.workflow.heeded[key] > paused[key]
+    await completes(stub, others, run_id)
+
+
 async def test_cancel_works_while_paused(stub: Any, others: Upstreams) -> None:
     run_id = await resting(stub, others)
     await cancel(stub, run_id)
@@ -124,6 +135,17 @@ async def test_cancel_works_while_paused(stub: Any, others: Upstreams) -> None:
         with pytest.raises(errors.FailedPrecondition) as refused:
             await ask(stub, run_id)
         assert refused.value.reason == "RUN_FINISHED"
+
+
+async def test_what_is_asked_does_not_wait_for_the_next_try(
+    stub: Any, others: Upstreams, service: Running
+) -> None:
+    run_id = await resting(stub, others)
+    back_off = sa.text("UPDATE runs SET lease_until = 4000000000000000")
+    await service.mesh.db.write(lambda tx: tx.execute(back_off) and None)
+    await cancel(stub, run_id)
+    run = await asyncio.wait_for(finished(stub, run_id), 5)
+    assert run.state == run_pb2.RUN_STATE_CANCELED
 
 
 async def test_a_run_that_is_being_stopped_cannot_be_paused(stub: Any, others: Upstreams) -> None:

@@ -39,6 +39,8 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
         self.owners: dict[str, str] = {}
         self.calls: list[str] = []
         self.announce = True
+        # What a pause or resume must have seen to be heeded, by workflow run.
+        self.heeded: dict[str, int] = {}
 
     async def CreateWorkflowRun(self, request: Any, _context: Any) -> Any:
         self.calls.append("create")
@@ -81,17 +83,24 @@ class Workflow(wf_grpc.WorkflowServiceServicer):
     async def PauseWorkflowRun(self, request: Any, _context: Any) -> Any:
         self.calls.append("pause")
         run = self.runs[request.workflow_run_id]
-        if run.state in GOING:
+        if run.state in GOING and self._heeds(request):
             run.pause_requested = True
         return wf.PauseWorkflowRunResponse(workflow_run=run)
 
     async def ResumeWorkflowRun(self, request: Any, _context: Any) -> Any:
         self.calls.append("resume")
         run = self.runs[request.workflow_run_id]
-        run.pause_requested = False
-        if run.state == wf.WORKFLOW_RUN_STATE_PAUSED:
-            run.state = wf.WORKFLOW_RUN_STATE_RUNNING
+        if self._heeds(request):
+            run.pause_requested = False
+            if run.state == wf.WORKFLOW_RUN_STATE_PAUSED:
+                run.state = wf.WORKFLOW_RUN_STATE_RUNNING
         return wf.ResumeWorkflowRunResponse(workflow_run=run)
+
+    def _heeds(self, request: Any) -> bool:
+        if request.as_of_sequence < self.heeded.get(request.workflow_run_id, 0):
+            return False
+        self.heeded[request.workflow_run_id] = request.as_of_sequence
+        return True
 
     async def boundary(self, run: wf.WorkflowRun | None = None) -> None:
         """The engine reaches a block boundary: it rests there if it was asked to."""

@@ -21,13 +21,13 @@ COMPLETED = pb.WORKFLOW_RUN_STATE_COMPLETED
 CANCELED = pb.WORKFLOW_RUN_STATE_CANCELED
 
 
-async def pause(workflows, key, organization="org_a"):
-    request = pb.PauseWorkflowRunRequest(workflow_run_id=key)
+async def pause(workflows, key, organization="org_a", as_of=0):
+    request = pb.PauseWorkflowRunRequest(workflow_run_id=key, as_of_sequence=as_of)
     return (await workflows.stub(organization=organization).PauseWorkflowRun(request)).workflow_run
 
 
-async def resume(workflows, key, organization="org_a"):
-    request = pb.ResumeWorkflowRunRequest(workflow_run_id=key)
+async def resume(workflows, key, organization="org_a", as_of=0):
+    request = pb.ResumeWorkflowRunRequest(workflow_run_id=key, as_of_sequence=as_of)
     return (await workflows.stub(organization=organization).ResumeWorkflowRun(request)).workflow_run
 
 
@@ -182,6 +182,48 @@ async def test_a_retry_waits_for_the_end_of_a_pause(workflows, tasks):
     await resume(workflows, key)
     assert (await workflows.ended(key)).state == COMPLETED
     assert len(tries) == 2
+
+
+async def test_what_a_frozen_replica_had_asked_does_not_undo_what_was_asked_since(workflows):
+    made = await workflows.create({"blocks": [block("a", "wait", {"seconds": 0})]})
+    key = made.workflow_run_id
+    await pause(workflows, key, as_of=9)
+    assert (await resume(workflows, key, as_of=7)).pause_requested
+    # The same is asked again after a crash, and what is asked later counts.
+    assert (await pause(workflows, key, as_of=9)).pause_requested
+    assert not (await resume(workflows, key, as_of=11)).pause_requested
+    assert not (await pause(workflows, key, as_of=9)).pause_requested
+
+
+async def test_a_run_that_waits_is_paused_at_once_and_waits_on(workflows):
+    waits = block("a", "wait", {"seconds": 3600})
+    key = await workflows.start({"blocks": [waits]})
+    await eventually(lambda: sleeps(workflows, key))
+    assert (await pause(workflows, key)).state == PAUSED
+    assert (await resume(workflows, key)).state == RUNNING
+    # Its timer is set again: nobody is kept busy, and it is not over before its moment.
+    await eventually(lambda: sleeps(workflows, key))
+    assert (await pause(workflows, key)).state == PAUSED
+    told = [kind for kind, _ in await workflows.events(key)]
+    assert (told.count("workflow_run.paused"), told.count("workflow_run.resumed")) == (2, 1)
+    assert told.count("block.started") == 1
+    await workflows.cancel(key, "enough")
+    assert (await workflows.ended(key, within=2)).state == CANCELED
+
+
+async def test_what_is_asked_does_not_wait_for_the_next_try(workflows):
+    key = await workflows.start({"blocks": [block("a", "wait", {"seconds": 3600})]})
+    await eventually(lambda: sleeps(workflows, key))
+    back_off = sa.text("UPDATE workflow_runs SET wake_at = NULL, lease_until = 4000000000000000")
+    await workflows.service.mesh.db.write(lambda tx: tx.execute(back_off) and None)
+    await workflows.cancel(key, "enough")
+    assert (await workflows.ended(key, within=5)).state == CANCELED
+
+
+async def sleeps(workflows, key):
+    query = sa.select(workflow_runs).where(workflow_runs.c.workflow_run_id == key)
+    row = await workflows.service.mesh.db.read(lambda tx: tx.execute(query).one())
+    return row.wake_at is not None and row.lease_until is None
 
 
 async def test_only_the_run_service_may_and_only_its_own(workflows):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy import children, processes, state, supervisor
 from deploy.layout import Layout
+from libs import settings
 
 
 @dataclass
@@ -62,6 +63,9 @@ class SmallMesh:
             with socket.socket(socket.AF_UNIX) as server:
                 server.bind(str(self.layout.socket(name)))
                 server.listen()
+                life = settings.environment("PODIUM_LIFE")
+                ended = settings.environment("PODIUM_ENDED_LIVES")
+                self.layout.log(f"{name}-lives").open("a").write(f"{life} {ended}\n")
                 signal.sigwait([signal.SIGTERM])
             print("drained")
 

@@ -51,6 +51,10 @@ async def test_a_child_that_dies_is_started_again(mesh, home):
     await eventually(again, within=5)
     assert children_of(home)["a-1"].restarts == 1
     assert children_of(home)["b-1"].pid == before["b-1"].pid
+    # It is told which of its lives has ended, so that what that one held can be let go.
+    first, second = (line.split(" ", 1) for line in home.log("a-1-lives").read_text().splitlines())
+    assert (first[1], second[1]) == ("[]", f'["{first[0]}"]')
+    assert first[0] != second[0]
 
 
 def test_a_stop_drains_the_children_and_leaves_nothing(mesh, home):

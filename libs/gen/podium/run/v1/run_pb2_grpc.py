@@ -129,9 +129,10 @@ class RunServiceServicer:
 
     def PauseRun(self, request, context):
         """Asks a run to stop at the next block boundary. When this returns the request is on disk; the
-        block that runs is carried to its end, then the run is PAUSED until ResumeRun. Its timeout goes
-        on; nothing else is lost by waiting. Pausing again changes nothing. FAILED_PRECONDITION: the
-        run has ended (RUN_FINISHED), or is being stopped (RUN_STOPPING).
+        block that runs is carried to its end (a wait of more than seconds stops at once), then the
+        run is PAUSED until ResumeRun. Its timeout goes on; nothing else is lost by waiting. Pausing
+        again changes nothing. FAILED_PRECONDITION: the run has ended (RUN_FINISHED), or is being
+        stopped (RUN_STOPPING).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -277,10 +277,12 @@ class CancelWorkflowRunResponse(_message.Message):
     def __init__(self, workflow_run: _Optional[_Union[WorkflowRun, _Mapping]] = ...) -> None: ...
 
 class PauseWorkflowRunRequest(_message.Message):
-    __slots__ = ("workflow_run_id",)
+    __slots__ = ("workflow_run_id", "as_of_sequence")
     WORKFLOW_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     workflow_run_id: str
-    def __init__(self, workflow_run_id: _Optional[str] = ...) -> None: ...
+    as_of_sequence: int
+    def __init__(self, workflow_run_id: _Optional[str] = ..., as_of_sequence: _Optional[int] = ...) -> None: ...
 
 class PauseWorkflowRunResponse(_message.Message):
     __slots__ = ("workflow_run",)
@@ -289,10 +291,12 @@ class PauseWorkflowRunResponse(_message.Message):
     def __init__(self, workflow_run: _Optional[_Union[WorkflowRun, _Mapping]] = ...) -> None: ...
 
 class ResumeWorkflowRunRequest(_message.Message):
-    __slots__ = ("workflow_run_id",)
+    __slots__ = ("workflow_run_id", "as_of_sequence")
     WORKFLOW_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     workflow_run_id: str
-    def __init__(self, workflow_run_id: _Optional[str] = ...) -> None: ...
+    as_of_sequence: int
+    def __init__(self, workflow_run_id: _Optional[str] = ..., as_of_sequence: _Optional[int] = ...) -> None: ...
 
 class ResumeWorkflowRunResponse(_message.Message):
     __slots__ = ("workflow_run",)

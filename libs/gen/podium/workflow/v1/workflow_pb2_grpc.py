@@ -173,9 +173,9 @@ class WorkflowServiceServicer:
 
     def PauseWorkflowRun(self, request, context):
         """Lets a workflow run stop at its next block boundary: the block that runs is carried to its
-        end, then the workflow run is PAUSED, which is announced as "workflow_run.paused". One that was
-        not started will pause before its first block. Pausing again, or pausing one that has ended,
-        changes nothing.
+        end, then the workflow run is PAUSED, which is announced as "workflow_run.paused". One that
+        lets time pass is PAUSED at once; one that was not started will pause before its first block.
+        Pausing again, or pausing one that has ended, changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
