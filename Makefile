@@ -14,6 +14,7 @@ DATA      ?= {}
 TESTS     ?= tests
 LONG      ?=
 STORE     ?= sqlite
+WHAT      ?= runs
 SECONDS   ?= 60
 RUNS      ?= 300
 ROUNDS    ?= 3
@@ -70,8 +71,8 @@ chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 S
 	@$(PY) -m tests.chaos --seconds "$(SECONDS)" --store "$(STORE)" $(if $(SEED),--seed "$(SEED)") $(if $(SWEEP),--sweep)
 
 .PHONY: bench
-bench: setup ## measure runs a second, latency and CPU for each run (STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
-	@$(PY) -m tests.bench --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
+bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|webhook STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
+	@$(PY) -m tests.bench --what "$(WHAT)" --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
 
 .PHONY: compose-up
 compose-up: ## build and start the mesh in containers (FULL=1: with Prometheus and Grafana)

@@ -26,7 +26,8 @@ from libs.settings import child_environment
 from services.workflow.blocks import BLOCKS
 
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES)
 PRELUDE = """\
 set -eo pipefail
 grpcurl() {{ {python} -m tests.mesh.grpcurl "$@"; }}
@@ -69,13 +70,13 @@ def checkout(mesh, tmp_path_factory):
     return folder
 
 
-def run(folder, script, mesh):
+def run(folder, script, mesh, limit_s=110):
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=limit_s,
         check=False,
         env=child_environment(PODIUM_HOME="var", PODIUM_API_KEY="", PODIUM_ADDRESS=""),
     )
@@ -126,6 +127,25 @@ def test_the_section_works_as_written(checkout, mesh, section):
     run(checkout, "\n".join(script), mesh)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_works_as_written(checkout, mesh, page):
+    """Its examples are one story, told from top to bottom."""
+    blocks = re.findall(
+        r"^```(\w+)\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+    needs_what_it_uses(Section(page, blocks))
+    script = [PRELUDE.format(python=sys.executable)]
+    for number, (kind, text) in enumerate(blocks):
+        if kind == "bash":
+            script.append(as_here(text, mesh))
+        elif kind == "python":
+            program = checkout / f"{Path(page).stem}-{number}.py"
+            program.write_text(as_here(text, mesh))
+            script.append(f".venv/bin/python {program.name}")
+    run(checkout, "\n".join(script), mesh, limit_s=200)
+
+
 def test_what_the_readme_promises_is_what_comes_out(checkout, mesh):
     rest = next(section for section in sections() if section.title == "REST")
     needs_what_it_uses(rest)
@@ -164,14 +184,15 @@ def test_the_table_of_blocks_is_that_of_the_engine():
     ]
 
 
-def test_every_setting_in_the_readme_exists():
+@pytest.mark.parametrize("document", ["README.md", *PAGES])
+def test_every_setting_that_is_named_exists(document):
     code = "\n".join(
         path.read_text()
         for folder in ("libs", "services", "gateway", "deploy")
         for path in (ROOT / folder).rglob("*.py")
         if "gen" not in path.parts
     )
-    for name in set(re.findall(r"PODIUM_[A-Z_]*[A-Z]", README)):
+    for name in set(re.findall(r"PODIUM_[A-Z_]*[A-Z]", (ROOT / document).read_text())):
         word = name.removeprefix("PODIUM_").lower()
         assert name in code or re.search(rf"^    {word}: ", code, re.MULTILINE), name
 
@@ -179,7 +200,7 @@ def test_every_setting_in_the_readme_exists():
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / document).read_text()):
-        assert (ROOT / target).exists(), target
+        assert ((ROOT / document).parent / target).exists(), target
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
