@@ -99,6 +99,7 @@ check: setup ## check everything that can be checked without running it
 	@$(PY) -m deploy.gen --check
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) -m deploy.envoy
+	@$(PY) -m deploy.kubernetes
 	@$(PY) -m pytest -q tests/architecture
 
 .PHONY: fix
@@ -108,8 +109,9 @@ fix: setup ## mend what `check` can mend: imports, format, generated code
 	@$(PY) -m deploy.gen
 
 .PHONY: gen
-gen: setup ## generate libs/gen from protos/
+gen: setup ## generate libs/gen and the chart's files from protos/
 	@$(PY) -m deploy.gen
+	@$(PY) -m deploy.kubernetes generate
 
 .PHONY: lock
 lock: setup ## resolve requirements*.in again and lock every file by its hash

@@ -13,7 +13,7 @@ GRPC_PORT = 50051
 GATEWAY_HTTP_PORT = 8081
 EDGE_PORT = 8080
 MESH_PORT = 10000
-METRICS_PORT = 9902
+METRICS_PORT = 9902  # Envoy's; those of the parts are at 9903.
 ADMIN = "127.0.0.1:9901"  # Whoever reaches it can end Envoy, so nobody outside its container does.
 
 

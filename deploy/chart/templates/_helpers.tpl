@@ -49,6 +49,7 @@ containers:
       {{- if eq .name "gateway" }}
       - { name: PODIUM_HTTP_LISTEN, value: "0.0.0.0:8081" }
       {{- end }}
+      - { name: PODIUM_METRICS_LISTEN, value: "0.0.0.0:9903" }
       - { name: PODIUM_MESH_ADDRESS, value: "{{ .root.Release.Name }}-envoy:10000" }
       - name: PODIUM_REPLICA
         valueFrom: { fieldRef: { fieldPath: metadata.name } }
@@ -63,6 +64,7 @@ containers:
       {{- end }}
     ports:
       - { name: grpc, containerPort: 50051 }
+      - { name: metrics, containerPort: 9903 }
       {{- if eq .name "gateway" }}
       - { name: http, containerPort: 8081 }
       {{- end }}

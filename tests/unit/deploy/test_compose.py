@@ -6,10 +6,12 @@ import stat
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 
 from deploy import layout
 from deploy.compose import addresses, secrets
 from deploy.envoy import config
+from libs import metrics
 from libs.rpc import identity
 from libs.settings import Settings, load
 
@@ -109,3 +111,15 @@ def test_of_envoys_admin_only_figures_are_seen_from_outside():
     manager = listeners["metrics"]["filter_chains"][0]["filters"][0]["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
     assert {route["match"]["path"] for route in host["routes"]} == {"/metrics", "/ready"}
+
+
+def test_the_dashboard_shows_figures_that_exist():
+    path = layout.ROOT / "deploy" / "compose" / "grafana" / "dashboards" / "podium.json"
+    shown = set(re.findall(r"podium_\w+", json.dumps(json.loads(path.read_text())["panels"])))
+    told = {
+        sample.name if family.type != "histogram" else family.name
+        for family in REGISTRY.collect()
+        for sample in (*family.samples, family)
+    } | {f"{family.name}_total" for family in REGISTRY.collect() if family.type == "counter"}
+    assert shown, metrics
+    assert {re.sub("_(bucket|count|sum)$", "", name) for name in shown} <= told, shown - told
