@@ -18,7 +18,9 @@ WHAT      ?= runs
 SECONDS   ?= 60
 RUNS      ?= 300
 ROUNDS    ?= 3
-WHAT      ?= runs
+COMPOSE   ?= docker compose
+FULL      ?=
+WIPE      ?=
 LOCKING   := env PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= \
              CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes \
              --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
@@ -72,6 +74,22 @@ chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 S
 bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|webhook|sessions|view STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
 	@$(PY) -m tests.bench --what "$(WHAT)" --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
 
+.PHONY: compose-up
+compose-up: ## build and start the mesh in containers (FULL=1: with Prometheus and Grafana)
+	@$(COMPOSE) $(if $(FULL),--profile full) up --build --detach --wait
+
+.PHONY: compose-demo
+compose-demo: ## the same, and run the demo in it to its end
+	@$(COMPOSE) run --build --rm demo
+
+.PHONY: compose-test
+compose-test: setup ## test the mesh that runs in containers: the story, and containers that die
+	@PODIUM_COMPOSE="$(COMPOSE)" $(PY) -m pytest -v --timeout=900 tests/compose
+
+.PHONY: compose-down
+compose-down: ## stop the mesh in containers (WIPE=1: and forget all that it knows)
+	@$(COMPOSE) --profile "*" down $(if $(WIPE),--volumes)
+
 .PHONY: check
 check: setup ## check everything that can be checked without running it
 	@.venv/bin/ruff check $(CODE)
@@ -81,6 +99,7 @@ check: setup ## check everything that can be checked without running it
 	@$(PY) -m deploy.gen --check
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) -m deploy.envoy
+	@$(PY) -m deploy.kubernetes
 	@$(PY) -m pytest -q tests/architecture
 
 .PHONY: fix
@@ -90,8 +109,9 @@ fix: setup ## mend what `check` can mend: imports, format, generated code
 	@$(PY) -m deploy.gen
 
 .PHONY: gen
-gen: setup ## generate libs/gen from protos/
+gen: setup ## generate libs/gen and the chart's files from protos/
 	@$(PY) -m deploy.gen
+	@$(PY) -m deploy.kubernetes generate
 
 .PHONY: lock
 lock: setup ## resolve requirements*.in again and lock every file by its hash

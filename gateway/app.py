@@ -54,6 +54,8 @@ GRPC_OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_BODY_BYTES),
     ("grpc.max_send_message_length", client.LARGEST_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
+    # Envoy's pings are no attack.
+    ("grpc.http2.max_ping_strikes", 0),
 ]
 
 
@@ -95,7 +97,9 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     url = settings.database_url or f"sqlite:///{settings.data.absolute()}/{SERVICE}.db"
     db = await open_database(url, store.METADATA, clock, schema=SERVICE)
     try:
-        first_start = await ensure_first_key(db, settings.home / "secrets" / "api-key")
+        key_file = settings.home / "secrets" / "api-key"
+        given = settings.first_api_key.get_secret_value()
+        first_start = await ensure_first_key(db, key_file, given)
         async with (
             _channels(settings) as channels,
             Alarms.open(db, SERVICE, settings.redis_url, clock) as alarms,

@@ -89,17 +89,31 @@ def presented_key(headers: Mapping[str, str]) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
+def key_text() -> str:
+    """A fresh key that nobody knows yet."""
+    return f"podium_{ids.random_bytes(4).hex()}_{ids.random_bytes(32).hex()}"
+
+
 def new_key(tx: Tx, organization_id: str, name: str, expire_time: datetime | None = None) -> str:
     """Make a key for an organisation; the text is never kept and cannot be told again."""
-    handle, secret = ids.random_bytes(4).hex(), ids.random_bytes(32).hex()
-    digest = hashlib.sha256(secret.encode()).digest()
-    kept = store.StoredKey(ids.new("key"), organization_id, handle, digest, expire_time)
+    key = key_text()
+    _keep(tx, organization_id, key, name, expire_time)
+    return key
+
+
+def _keep(
+    tx: Tx, organization_id: str, key: str, name: str, expire_time: datetime | None = None
+) -> None:
+    parts = _KEY.fullmatch(key)
+    if not parts:
+        raise SystemExit("PODIUM_FIRST_API_KEY must be podium_<8 hex digits>_<64 hex digits>")
+    digest = hashlib.sha256(parts.group(2).encode()).digest()
+    kept = store.StoredKey(ids.new("key"), organization_id, parts.group(1), digest, expire_time)
     store.add_key(tx, kept, name)
-    return f"podium_{handle}_{secret}"
 
 
-async def ensure_first_key(db: Database, file: Path) -> bool:
-    """On the first start make an organisation and a key, and leave the key in `file`.
+async def ensure_first_key(db: Database, file: Path, given: str = "") -> bool:
+    """On the first start make an organisation with a key: the given one, else one left in `file`.
 
     True when it was the first start. The file is written before the commit: when either fails, the
     next start finds no organisation and does both again.
@@ -110,7 +124,10 @@ async def ensure_first_key(db: Database, file: Path) -> bool:
             return False
         organization_id = ids.new("org")
         store.add_organization(tx, organization_id, "default")
-        _write_private(file, new_key(tx, organization_id, "made at the first start"))
+        key = given or key_text()
+        _keep(tx, organization_id, key, "made at the first start")
+        if not given:
+            _write_private(file, key)
         return True
 
     return await db.write(unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from gateway.admission import Admission
 from gateway.catalog import Method
 from gateway.problem import bug
 from gateway.upstreams import Upstreams
-from libs import errors
+from libs import context, errors
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,9 @@ class PublicRpcs(grpc.GenericRpcHandler):
             async with speaking(grpc_context):
                 await self._enter(method, request, grpc_context)
                 left_s = grpc_context.time_remaining()
-                return await self._upstreams.ask(method, request, left_s)
+                answer = await self._upstreams.ask(method, request, left_s)
+                await name_request(grpc_context)
+                return answer
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
@@ -53,6 +56,7 @@ class PublicRpcs(grpc.GenericRpcHandler):
         async def handle(request: bytes, grpc_context: GrpcContext) -> AsyncIterator[bytes]:
             async with speaking(grpc_context):
                 await self._enter(method, request, grpc_context)
+                await name_request(grpc_context)
                 left_s = grpc_context.time_remaining()
                 async with self._upstreams.stream(method, request, left_s) as stream:
                     while (piece := await stream.next()) is not None:
@@ -71,15 +75,23 @@ class PublicRpcs(grpc.GenericRpcHandler):
 
 
 async def admit(admission: Admission, grpc_context: GrpcContext) -> None:
-    """Let the call in, or raise why not; the answer names the request id either way."""
+    """Let the call in, or raise why not."""
     headers = {
         key: value
         for key, value in grpc_context.invocation_metadata() or ()
         if isinstance(value, str)
     }
-    entry = admission.begin(headers)
-    await grpc_context.send_initial_metadata((("x-request-id", entry.request_id),))
+    admission.begin(headers)
     await admission.admit(headers)
+
+
+async def name_request(grpc_context: GrpcContext) -> None:
+    """Begins the answer, with the request's id.
+
+    Not before there is one: an answer that has begun cannot be tried again elsewhere.
+    """
+    request_id = context.current().request_id
+    await grpc_context.send_initial_metadata((("x-request-id", request_id),))
 
 
 @asynccontextmanager
@@ -98,4 +110,6 @@ async def speaking(grpc_context: GrpcContext) -> AsyncIterator[None]:
 
 
 async def _abort(grpc_context: GrpcContext, error: errors.PodiumError) -> None:
+    with contextlib.suppress(grpc.aio.UsageError):  # It has begun already.
+        await name_request(grpc_context)
     await grpc_context.abort_with_status(rpc_status.to_status(errors.to_status(error)))

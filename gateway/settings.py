@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from gateway.bulkheads import Room
 from libs.settings import Settings
@@ -20,6 +20,10 @@ class GatewaySettings(Settings):
     """Addresses, limits and patience of the edge; `listen` is its gRPC address."""
 
     http_listen: str = Field("127.0.0.1:8081", description='REST address, or "unix:/path"')
+
+    first_api_key: SecretStr = Field(
+        SecretStr(""), description="the first organisation's key; empty: one is made, in the home"
+    )
 
     breaker_threshold: int = Field(5, ge=1, description="faults in a row that open a breaker")
     breaker_reset_s: float = Field(60.0, gt=0, description="how long an upstream is left alone")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,13 +14,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """What every process of the mesh is told, from PODIUM_* variables.
 
-    A service with settings of its own inherits from this one in its settings.py.
+    Where PODIUM_SECRETS_DIR names a folder, a file in it stands for the variable of its name
+    ("podium_database_url"), so that secrets need not be in an environment. A service with settings
+    of its own inherits from this one in its settings.py.
     """
 
     model_config = SettingsConfigDict(env_prefix="PODIUM_", extra="ignore", frozen=True)
 
     service: str = ""
-    replica: str = "1"
+    replica: str = Field(
+        default_factory=socket.gethostname, description="tells it from others of its service"
+    )
     life: str = Field("", description="names this process among all that have been this replica")
     ended_lives: list[str] = Field(
         default_factory=list, description="lives of this replica that are known to have ended"
@@ -73,7 +78,8 @@ Kind = TypeVar("Kind", bound=Settings)
 
 def load(kind: type[Kind] = Settings, **overrides: object) -> Kind:
     """Reads the settings of this process; a wrong value fails with its name and why."""
-    return kind(**overrides)  # type: ignore[arg-type]
+    secrets = os.environ.get("PODIUM_SECRETS_DIR") or None
+    return kind(_secrets_dir=secrets, **overrides)  # type: ignore[arg-type]
 
 
 def environment(name: str, default: str = "") -> str:

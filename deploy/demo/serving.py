@@ -53,6 +53,11 @@ class Folder:
         return self.path / "webhook-endpoint"
 
     @property
+    def credential(self) -> Path:
+        """The customer's user name, once the mesh keeps a credential for this very login."""
+        return self.path / "credential"
+
+    @property
     def messages(self) -> Path:
         """One file for each webhook message that arrived."""
         return self.path / "webhooks"
@@ -73,13 +78,19 @@ def folder(home: Path) -> Folder:
     return found
 
 
-def running(home: Path) -> Servers | None:
-    """The servers of a home, when they live."""
+def known(home: Path) -> Servers | None:
+    """The servers that a home was told of; they may be on another machine."""
     try:
-        servers = Servers(**json.loads(folder(home).state.read_text()))
+        return Servers(**json.loads(folder(home).state.read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return servers if processes.is_running(servers.pid, servers.started) else None
+
+
+def running(home: Path) -> Servers | None:
+    """The servers of a home, when they live on this machine."""
+    servers = known(home)
+    lives = servers is not None and processes.is_running(servers.pid, servers.started)
+    return servers if lives else None
 
 
 def start(home: Path, supervisor_pid: int) -> Servers:

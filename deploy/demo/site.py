@@ -180,15 +180,16 @@ def _html(text: str, status: int = 200) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(app: web.Application, port: int = 0) -> AsyncIterator[str]:
-    """Serve an application on a loopback port (0: any free one); yields its URL."""
+async def serving(
+    app: web.Application, port: int = 0, host: str = "127.0.0.1", name: str = ""
+) -> AsyncIterator[str]:
+    """Serve an application (port 0: any free one); yields its URL, with `name` as the host's."""
     # A page that hangs on purpose must not keep the site from stopping.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
     await runner.setup()
     try:
-        listener = web.TCPSite(runner, "127.0.0.1", port)
+        listener = web.TCPSite(runner, host, port)
         await listener.start()
-        host, bound = runner.addresses[0][:2]
-        yield f"http://{host}:{bound}"
+        yield f"http://{name or host}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()

@@ -1,4 +1,4 @@
-"""`python -m deploy.envoy`: has Envoy itself validate the configuration we would give it."""
+"""`python -m deploy.envoy`: has Envoy itself validate the configurations we would give it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ import tempfile
 from pathlib import Path
 
 from deploy import binaries, layout
+from deploy.compose import addresses
 from deploy.envoy import config
 
 
 def main() -> None:
     """Fail with Envoy's own words when it would refuse or warn."""
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "envoy.json"
-        file.write_text(json.dumps(config.build(_sample(Path(scratch)))))
-        command = [binaries.envoy(), "--mode", "validate", "--log-level", "warn", "-c", file]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        folder = Path(scratch)
+        for name, plan in (("local", _sample(folder)), ("compose", _compose())):
+            file = folder / f"{name}.json"
+            file.write_text(json.dumps(config.build(plan)))
+            _validate(file)
+    print("Envoy accepts its configurations.")
+
+
+def _validate(file: Path) -> None:
+    command = [binaries.envoy(), "--mode", "validate", "--log-level", "warn", "-c", file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     complaints = done.stderr.strip()
     if done.returncode != 0 or complaints:
-        raise SystemExit(f"Envoy does not accept its configuration:\n{complaints}")
-    print("Envoy accepts its configuration.")
+        raise SystemExit(f"Envoy does not accept {file.name}:\n{complaints}")
+
+
+def _compose() -> config.Plan:
+    return addresses.plan(layout.services())
 
 
 def _sample(folder: Path) -> config.Plan:

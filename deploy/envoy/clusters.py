@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 
 HTTP2 = {
@@ -9,6 +10,12 @@ HTTP2 = {
     "initial_connection_window_size": 4_194_304,
     "connection_keepalive": {"interval": "30s", "timeout": "10s"},
 }
+
+# Between hosts a connection can be cut without a word: what is answered to nothing for this long is
+# given up, and what may run twice is tried elsewhere.
+KEEPALIVE = {"interval": "2s", "timeout": "3s"}
+TCP_KEEPALIVE = {"keepalive_probes": 3, "keepalive_time": 3, "keepalive_interval": 1}
+TCP_USER_TIMEOUT = {"level": 6, "name": 18, "int_value": 6_000, "state": "STATE_PREBIND"}
 
 # Without it the default of 3 concurrent retries is spent at once when a replica dies with calls
 # in flight, and the rest of them fail.
@@ -31,7 +38,9 @@ HEALTH_CHECK = {
 def grpc(name: str, targets: Sequence[str]) -> dict:
     """A cluster of gRPC servers that answer grpc.health.v1."""
     health = HEALTH_CHECK | {"grpc_health_check": {}}
-    protocol = {"explicit_http_config": {"http2_protocol_options": HTTP2}}
+    named = any(_is_name(target) for target in targets)
+    http2 = HTTP2 | ({"connection_keepalive": KEEPALIVE} if named else {})
+    protocol = {"explicit_http_config": {"http2_protocol_options": http2}}
     return _cluster(name, targets, protocol, health)
 
 
@@ -51,16 +60,23 @@ def address(target: str) -> dict:
     return {"socket_address": {"address": host, "port_value": int(port)}}
 
 
-def _cluster(name: str, targets: Sequence[str], protocol: dict, health: dict) -> dict:
+def plain_http(name: str, target: str) -> dict:
+    """A cluster of one HTTP/1.1 server whose health is nobody's concern."""
     return {
         "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
+        "load_assignment": _endpoints(name, [target]),
+    }
+
+
+def _cluster(name: str, targets: Sequence[str], protocol: dict, health: dict) -> dict:
+    return {
+        "name": name,
+        **_discovery(targets),
+        "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [_endpoint(target) for target in targets]}],
-        },
+        "load_assignment": _endpoints(name, targets),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/"
@@ -81,8 +97,42 @@ def _cluster(name: str, targets: Sequence[str], protocol: dict, health: dict) ->
     }
 
 
-def _endpoint(target: str) -> dict:
-    return {"endpoint": {"address": address(target)}}
+def _endpoints(name: str, targets: Sequence[str]) -> dict:
+    endpoints = [{"endpoint": {"address": address(target)}} for target in targets]
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
+
+
+def _discovery(targets: Sequence[str]) -> dict:
+    """Addresses are taken as they are; a name stands for every replica that it resolves to."""
+    if not any(_is_name(target) for target in targets):
+        return {"type": "STATIC"}
+    kind = "type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster"
+    settings = {
+        "@type": kind,
+        "dns_refresh_rate": "1s",
+        "dns_failure_refresh_rate": {"base_interval": "0.5s", "max_interval": "1s"},
+        "respect_dns_ttl": False,
+        "dns_lookup_family": "V4_PREFERRED",
+        # One host for each record, not one for all.
+        "all_addresses_in_single_endpoint": False,
+    }
+    return {
+        "cluster_type": {"name": "envoy.clusters.dns", "typed_config": settings},
+        # A replica whose name is gone is gone, even while it still passes its check.
+        "ignore_health_on_host_removal": True,
+        "upstream_connection_options": {"tcp_keepalive": TCP_KEEPALIVE},
+        "upstream_bind_config": {"socket_options": [TCP_USER_TIMEOUT]},
+    }
+
+
+def _is_name(target: str) -> bool:
+    if target.startswith("unix:"):
+        return False
+    try:
+        ipaddress.ip_address(target.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return True
+    return False
 
 
 def _outlier_detection() -> dict:

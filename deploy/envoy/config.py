@@ -16,7 +16,10 @@ MOST_CONNECTIONS = 10_000
 
 @dataclass(frozen=True)
 class Plan:
-    """Who listens where; every address is a gRPC target ("unix:/…", "127.0.0.1:8080")."""
+    """Who listens where; every address is a gRPC target ("unix:/…", "127.0.0.1:8080", "run:50051").
+
+    A host name is resolved again and again: it stands for all replicas of a service.
+    """
 
     edge: str
     mesh: str
@@ -24,26 +27,29 @@ class Plan:
     services: Mapping[str, Sequence[str]]
     gateway_grpc: Sequence[str]
     gateway_http: Sequence[str]
+    metrics: str = ""  # where others may read Envoy's figures; empty: nowhere
 
 
 def build(plan: Plan) -> dict:
     """Envoy's bootstrap configuration, ready to be written as JSON."""
     methods = {name: grpc_services(name) for name in plan.services}
+    listeners = [
+        _listener("edge", plan.edge, _edge_manager(methods)),
+        _listener("mesh", plan.mesh, _mesh_manager(methods)),
+    ]
+    its_clusters = [
+        *(clusters.grpc(name, targets) for name, targets in plan.services.items()),
+        clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc),
+        clusters.http(routes.GATEWAY_HTTP, plan.gateway_http),
+    ]
+    if plan.metrics:
+        listeners.append(_listener("metrics", plan.metrics, _metrics_manager()))
+        its_clusters.append(clusters.plain_http(routes.ADMIN, plan.admin))
     return {
         "node": {"id": "podium", "cluster": "podium"},
         "admin": {"address": address(plan.admin)},
         "overload_manager": _overload_manager(),
-        "static_resources": {
-            "listeners": [
-                _listener("edge", plan.edge, _edge_manager(methods)),
-                _listener("mesh", plan.mesh, _mesh_manager(methods)),
-            ],
-            "clusters": [
-                *(clusters.grpc(name, targets) for name, targets in plan.services.items()),
-                clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc),
-                clusters.http(routes.GATEWAY_HTTP, plan.gateway_http),
-            ],
-        },
+        "static_resources": {"listeners": listeners, "clusters": its_clusters},
     }
 
 
@@ -86,6 +92,11 @@ def _mesh_manager(methods: routes.Methods) -> dict:
     host = {"name": "mesh", "domains": ["*"], "routes": routes.mesh(methods)}
     # A call's own deadline ends it; a quiet stream is a healthy one.
     return _manager("mesh", host, []) | {"stream_idle_timeout": "0s"}
+
+
+def _metrics_manager() -> dict:
+    host = {"name": "metrics", "domains": ["*"], "routes": routes.metrics()}
+    return _manager("metrics", host, [])
 
 
 def _edge_manager(methods: routes.Methods) -> dict:

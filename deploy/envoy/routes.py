@@ -9,11 +9,14 @@ from deploy.envoy.methods import Method
 
 GATEWAY_GRPC = "gateway-grpc"
 GATEWAY_HTTP = "gateway-http"
+ADMIN = "admin"
 
 # The request never reached the service: trying elsewhere cannot run it twice.
 NOT_SENT = "connect-failure,refused-stream,reset-before-request"
 # Only for methods that say so in their contract: this may run a call a second time.
 EVEN_IF_SENT = f"{NOT_SENT},reset,unavailable"
+# The same at the edge: what a gateway answers was tried again behind it already.
+IF_CUT_OFF = f"{NOT_SENT},reset"
 
 NONE = "0s"
 GRACE_MS = 1_000
@@ -37,13 +40,12 @@ def mesh(methods: Methods) -> list[dict]:
 
 def edge(methods: Methods) -> list[dict]:
     """gRPC to the gateway's gRPC port, everything else to its HTTP port."""
-    streams = [m for services in methods.values() for its in services.values() for m in its]
-    paths = [path for method in streams if method.streams for path in method.rest_paths]
-    grpc = {
-        "prefix": "/",
-        # Also application/grpc+proto, which Envoy's own gRPC matcher knows as well.
-        "headers": [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}],
-    }
+    every = [m for services in methods.values() for its in services.values() for m in its]
+    paths = [path for method in every if method.streams for path in method.rest_paths]
+    again = [m.path for m in every if m.retriable and m.rest_paths and not m.streams]
+    # Also application/grpc+proto, which Envoy's own gRPC matcher knows as well.
+    grpc = [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}]
+    get = [{"name": ":method", "string_match": {"exact": "GET"}}]
     unbuffered = {
         "envoy.filters.http.buffer": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
@@ -51,12 +53,28 @@ def edge(methods: Methods) -> list[dict]:
         }
     }
     # The gateway knows each method's deadline, so the edge sets none.
-    by_grpc = _grpc(grpc, GATEWAY_GRPC, limit=NONE)
+    by_grpc = _grpc({"prefix": "/", "headers": grpc}, GATEWAY_GRPC, limit=NONE)
     return [
+        *(_grpc({"path": path, "headers": grpc}, GATEWAY_GRPC, NONE, IF_CUT_OFF) for path in again),
         by_grpc | {"typed_per_filter_config": unbuffered},
         _socket(SOCKETS) | {"typed_per_filter_config": unbuffered},
         *(_http(_template(path), idle_timeout=NONE) for path in paths),
+        # A GET changes nothing: tests/architecture/test_policy.py holds the contracts to it.
+        _http({"prefix": "/", "headers": get}, "330s", IF_CUT_OFF),
         _http({"prefix": "/"}, idle_timeout="330s"),
+    ]
+
+
+def metrics() -> list[dict]:
+    """What may be seen of the admin interface from other hosts."""
+    paths = {"/metrics": "/stats/prometheus?usedonly", "/ready": "/ready"}
+    get = {"name": ":method", "string_match": {"exact": "GET"}}
+    return [
+        {
+            "match": {"path": path, "headers": [get]},
+            "route": {"cluster": ADMIN, "prefix_rewrite": to},
+        }
+        for path, to in paths.items()
     ]
 
 
@@ -79,12 +97,12 @@ def _grpc(match: dict, cluster: str, limit: str, retry_on: str = NOT_SENT) -> di
     return {"match": match, "route": route}
 
 
-def _http(match: dict, idle_timeout: str) -> dict:
+def _http(match: dict, idle_timeout: str, retry_on: str = NOT_SENT) -> dict:
     route = {
         "cluster": GATEWAY_HTTP,
         "timeout": NONE,
         "idle_timeout": idle_timeout,
-        "retry_policy": _retry(NOT_SENT),
+        "retry_policy": _retry(retry_on),
     }
     return {"match": match, "route": route}
 

@@ -36,15 +36,16 @@ COLUMNS = ("order_number", "date", "customer", "total", "status")
 def demo(term: Terminal, edge_port: int) -> None:
     """Start the mesh when it is not up, and run a real workflow in a real browser.
 
-    The workflow signs in to a small web site with a password and a one-time code, reads a table,
-    takes a screenshot, downloads a statement and looks into the open orders; a signed webhook
-    tells of its end.
+    With --address it is the mesh there, which must have the demo's site beside it: the compose
+    mesh has. The workflow signs in to a small web site with a password and a one-time code, reads
+    a table, takes a screenshot, downloads a statement and looks into the open orders; a signed
+    webhook tells of its end.
     """
-    status = local.status(term.home) or mesh.bring_up(term, edge_port)
-    term.tell(f"The mesh is up at http://{status.edge}")
+    status = None if term.address_option else _local(term, edge_port)
+    term.tell(f"The mesh is up at http://{term.address}")
     began = term.clock.monotonic()
     folder = serving.folder(term.home)
-    servers = prepare(term, folder, status.supervisor_pid)
+    servers = prepare(term, folder, status)
     request = run_pb2.CreateRunRequest(workflow_id=preparation.WORKFLOW_NAME)
     run_id = term.edge.ask(term.edge.run.CreateRun, request).run_id
     term.tell(f"Run {run_id} signs in at {servers.portal_url} and reads the orders:")
@@ -61,23 +62,36 @@ def demo(term: Terminal, edge_port: int) -> None:
     _report(term, ended, files, message, took_s, status)
 
 
-def prepare(term: Terminal, folder: serving.Folder, supervisor_pid: int) -> serving.Servers:
+def _local(term: Terminal, edge_port: int) -> local.MeshStatus:
+    return local.status(term.home) or mesh.bring_up(term, edge_port)
+
+
+def prepare(
+    term: Terminal, folder: serving.Folder, status: local.MeshStatus | None
+) -> serving.Servers:
     """Site, webhook receiver, credential, endpoint and workflow, each made when missing."""
-    is_new = preparation.customer(folder)
-    servers = serving.start(term.home, supervisor_pid)
-    _credential(term, folder, is_new)
+    if status is None:
+        servers = serving.known(term.home)
+        if servers is None:
+            raise errors.FailedPrecondition(
+                "there is no demo site beside the mesh at this address; leave --address out"
+            )
+    else:
+        preparation.customer(folder)
+        servers = serving.start(term.home, status.supervisor_pid)
+    _credential(term, folder)
     _endpoint(term, folder, servers.hooks_url)
     apply_source(term, preparation.definition(servers.portal_url))
     return servers
 
 
-def _credential(term: Terminal, folder: serving.Folder, is_new: bool) -> None:
+def _credential(term: Terminal, folder: serving.Folder) -> None:
     totp = term.edge.totp
     name = preparation.CREDENTIAL_NAME
-    if is_new:
+    login = preparation.login(folder)
+    if not folder.credential.exists():
         # One of an earlier demo would hold another seed.
         term.edge.ask(totp.DeleteCredential, totp_pb2.DeleteCredentialRequest(credential_id=name))
-    login = preparation.login(folder)
     wanted = totp_pb2.CreateCredentialRequest(
         name=name,
         username=login["username"],
@@ -87,7 +101,8 @@ def _credential(term: Terminal, folder: serving.Folder, is_new: bool) -> None:
     try:
         term.edge.ask(totp.CreateCredential, wanted)
     except errors.Conflict:
-        return  # It is there from the last time.
+        pass  # It is there from the last time.
+    folder.keep(folder.credential, login["username"])
 
 
 def _endpoint(term: Terminal, folder: serving.Folder, url: str) -> None:
@@ -139,7 +154,7 @@ def _report(
     files: list[Path],
     message: dict[str, Any],
     took_s: float,
-    status: local.MeshStatus,
+    status: local.MeshStatus | None,
 ) -> None:
     output = as_dict(ended.output)
     if term.as_json:
@@ -154,7 +169,10 @@ def _report(
     verdict = "signature verified" if message["verified"] else f"NOT believed: {message['why_not']}"
     term.tell(f"Webhook {message['body']['type']} arrived ({message['webhook_id']}): {verdict}")
     term.tell(f"\nAll of it took {took_s:.1f} s.\n")
-    term.tell(hints.text(status, ended.run_id, _relative(status.api_key_file)))
+    if status is None:
+        term.tell(hints.compose(ended.run_id))
+    else:
+        term.tell(hints.text(status, ended.run_id, _relative(status.api_key_file)))
 
 
 def _table(orders: list[dict[str, Any]]) -> Table:

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
-from libs import metrics
+from libs import errors, metrics
 from libs.clock import Clock
 from libs.db.columns import SHARED
 from libs.db.database import Database, closed, outage, unavailable
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 LARGEST_BATCH = 60
 READERS = 4
 CONNECT_TIMEOUT_S = 5.0
+START_WITHIN_S = 60.0
+START_PAUSE_S = 0.5
 # The server ends a statement that takes so long, which fails its unit and no other. Should it not
 # even answer, the driver gives up a little later, and the connection is lost.
 STATEMENT_TIMEOUT_S = 9.0
@@ -57,12 +59,7 @@ class PostgresDatabase(Database):
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         try:
-            async with database._engine.begin() as connection:
-                # Two replicas that start together must not both make the tables.
-                await connection.execute(_TURN, {"name": schema})
-                await connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
-                await connection.run_sync(SHARED.create_all)
-                await connection.run_sync(tables.create_all)
+            await database._make_tables_when_it_answers(tables, clock.monotonic() + START_WITHIN_S)
         except BaseException:
             await database._engine.dispose()
             raise
@@ -70,6 +67,27 @@ class PostgresDatabase(Database):
         database._handed_in = asyncio.Event()
         database._writer = asyncio.create_task(database._write_loop(), name="db-write")
         return database
+
+    async def _make_tables_when_it_answers(self, tables: sa.MetaData, until: float) -> None:
+        """A mesh starts all at once, and its database may be the last to be ready."""
+        while True:
+            try:
+                return await self._make_tables(tables)
+            except (OSError, TimeoutError, exc.TimeoutError) as error:
+                failure = unavailable(error)
+            except exc.DBAPIError as error:
+                failure = outage(error)
+            if not isinstance(failure, errors.Unavailable) or self.clock.monotonic() > until:
+                raise failure
+            await self.clock.sleep(START_PAUSE_S)
+
+    async def _make_tables(self, tables: sa.MetaData) -> None:
+        async with self._engine.begin() as connection:
+            # Two replicas that start together must not both make the tables.
+            await connection.execute(_TURN, {"name": self.name})
+            await connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{self.name}"'))
+            await connection.run_sync(SHARED.create_all)
+            await connection.run_sync(tables.create_all)
 
     _engine: AsyncEngine
     _reader_engine: AsyncEngine

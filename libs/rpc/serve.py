@@ -45,6 +45,8 @@ SERVER_OPTIONS = [
     ("grpc.max_send_message_length", LARGEST_MESSAGE_BYTES),
     # Two replicas on one port would share it silently.
     ("grpc.so_reuseport", 0),
+    # Envoy's pings tell it whether we are still there; gRPC would take them for an attack.
+    ("grpc.http2.max_ping_strikes", 0),
 ]
 
 

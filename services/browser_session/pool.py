@@ -259,7 +259,7 @@ class Pool:
         self.live[live.session_id] = live
         self.spawn(self._watch(live))
         live.start_keeping(self._settings.profile_every_s)
-        host = self._settings.cdp_public_host or self._settings.cdp_host
+        host = self._settings.cdp_name
         return f"ws://{host}:{self.gateway.port}/sessions/{live.session_id}"
 
     async def _begin_with_profile(self, row: Session, live: LiveSession) -> None:

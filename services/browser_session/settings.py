@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from services.browser_session.view.limits import Limits
 MEMORY_SHARE = 0.6
 MEMORY_OF_A_SESSION_BYTES = 150 * 1024 * 1024
 CAPACITY_LIMITS = (2, 64)
+EVERY_INTERFACE = ("0.0.0.0", "::", "")
 
 
 class BrowserSettings(Settings):
@@ -26,7 +28,10 @@ class BrowserSettings(Settings):
     browser_launch_timeout_s: float = 20.0
     cdp_host: str = Field("127.0.0.1", description="interface the CDP gateway listens on")
     cdp_port: int = Field(0, description="port of the CDP gateway; 0: any free one")
-    cdp_public_host: str = Field("", description="name drivers reach it by; empty: cdp_host")
+    cdp_public_host: str = Field(
+        "",
+        description="name drivers reach it by; empty: cdp_host, or the host's name if that is any",
+    )
     browser_warm: int = Field(
         1, ge=0, le=50, description="browsers kept ready by each replica, besides those in use"
     )
@@ -95,6 +100,13 @@ class BrowserSettings(Settings):
             self.refused_files,
             self.artifact_days,
         )
+
+    @property
+    def cdp_name(self) -> str:
+        """How drivers on other hosts call this one."""
+        if self.cdp_public_host or self.cdp_host not in EVERY_INTERFACE:
+            return self.cdp_public_host or self.cdp_host
+        return socket.gethostname()
 
     @property
     def capacity(self) -> int:

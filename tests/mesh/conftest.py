@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import local
+from deploy import local, processes
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,20 @@ class RunningMesh:
     edge: str  # host:port, for gRPC
     rest: str  # http://host:port
     api_key: str
+    # Where the mesh reaches what a test serves, and what the command needs to find the edge.
+    outside: str = "127.0.0.1"
+    address: str = ""
 
     def status(self) -> local.MeshStatus:
         """The mesh as it is now; fails when it is not running."""
         found = local.status(self.home)
         assert found is not None, f"the mesh in {self.home} is gone"
         return found
+
+    def browsers(self) -> list[int]:
+        """Processes of every Chromium of the mesh."""
+        owners = [p for p in self.status().processes if p.name.startswith("browser_session")]
+        return [pid for owner in owners for pid in processes.descendants(owner.pid)]
 
     def process(self, name: str) -> local.Process:
         """One of its processes, such as "run-1"."""

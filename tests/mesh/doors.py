@@ -171,8 +171,9 @@ class GrpcDoor(Door):
 class CliDoor(Door):
     """The `podium` command as a process of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, address: str = "") -> None:
         self._home = home
+        self._address = address
 
     async def ask(self, rpc, data=None):
         _, out, _ = await self.podium("call", rpc, "-", "--timeout", "90", stdin=json.dumps(data))
@@ -190,7 +191,8 @@ class CliDoor(Door):
 
     def environment(self) -> dict[str, str]:
         """The command's environment: the mesh's home and nothing of the machine's own."""
-        return child_environment(PODIUM_HOME=str(self._home), PODIUM_API_KEY="", PODIUM_ADDRESS="")
+        own = {"PODIUM_HOME": str(self._home), "PODIUM_ADDRESS": self._address}
+        return child_environment(PODIUM_API_KEY="", **own)
 
     async def podium(self, *arguments, stdin="", codes=(0,)) -> tuple[int, str, str]:
         """Run the command; its exit code, stdout and stderr."""
@@ -226,7 +228,7 @@ async def opened(kind: str, mesh: Any) -> AsyncIterator[Door]:
         async with grpc.aio.insecure_channel(mesh.edge) as channel:
             yield GrpcDoor(channel, mesh.api_key)
     else:
-        yield CliDoor(mesh.home)
+        yield CliDoor(mesh.home, mesh.address)
 
 
 def word(state: str) -> str:

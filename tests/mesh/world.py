@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from deploy import processes
 from deploy.demo import preparation
 from deploy.demo.codes import Authenticator
 from deploy.demo.receiver import Received, Receiver
@@ -72,12 +71,7 @@ class World:
             return doors.word(found["session"]["state"]) in ("CLOSED", "CRASHED")
 
         await eventually(closed, within=10)
-        await eventually(lambda: not self.browsers(), within=10)
-
-    def browsers(self) -> list[int]:
-        """Processes of every Chromium of the mesh."""
-        owners = [p for p in self.mesh.status().processes if p.name.startswith("browser_session")]
-        return [pid for owner in owners for pid in processes.descendants(owner.pid)]
+        await eventually(lambda: not self.mesh.browsers(), within=10)
 
 
 @asynccontextmanager
@@ -89,8 +83,8 @@ async def world(mesh: Any, kind: str = "rest", pushed_codes: bool = False) -> As
     receiver = Receiver(lambda: secret)
     async with (
         doors.opened(kind, mesh) as door,
-        serving(portal.app()) as url,
-        serving(receiver.app()) as hooks,
+        serving(portal.app(), host=mesh.outside) as url,
+        serving(receiver.app(), host=mesh.outside) as hooks,
     ):
         name = f"acme-{ids.new('cred')[5:]}"
         kept: dict[str, Any] = {"name": name, "username": USERNAME, "password": PASSWORD}

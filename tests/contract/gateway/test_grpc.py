@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from libs import errors
 from libs.rpc import policy
 from podium.run.v1 import run_pb2, run_pb2_grpc
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -32,6 +34,24 @@ async def test_a_call_and_its_request_id(front, stub, auth):
     assert (await call).run.run_id == "run_1"
     assert dict(await call.initial_metadata())["x-request-id"] == "mine"
     assert front.runs.contexts[0].organization_id not in ("", "org_x")
+
+
+async def test_an_answer_begins_when_there_is_one(front, stub, auth):
+    """What has begun cannot be tried again elsewhere when this gateway dies."""
+    call = stub.GetRun(run_pb2.GetRunRequest(run_id="hold"), metadata=auth)
+    begun = asyncio.ensure_future(call.initial_metadata())
+    await eventually(lambda: front.runs.requests)
+    assert not begun.done()
+    front.runs.hold.set()
+    assert (await call).run.run_id == "hold"
+    assert "x-request-id" in dict(await begun)
+
+
+async def test_a_refusal_names_its_request_too(stub, auth):
+    call = stub.GetRun(run_pb2.GetRunRequest(run_id="missing"), metadata=auth)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call
+    assert "x-request-id" in dict(await call.initial_metadata())
 
 
 async def test_a_bearer_token_opens_the_door_too(front, stub):

@@ -173,6 +173,31 @@ async def test_a_server_that_crashes_and_comes_back(server: Server, tmp_path: Pa
     await database.close()
 
 
+async def test_a_process_waits_for_a_server_that_starts_later(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await asyncio.to_thread(server.stop_immediately)
+    opening = asyncio.create_task(
+        db.open_database(server.url, METADATA, Clock(), schema_of(tmp_path))
+    )
+    await eventually(lambda: "does not answer" in caplog.text)
+    assert not opening.done()
+    await asyncio.to_thread(server.start)
+    database = await opening
+    assert await database.write(add("late")) == "late"
+    await database.close()
+
+
+async def test_a_process_says_what_is_wrong_with_its_database(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "START_WITHIN_S", 0.0)
+    await asyncio.to_thread(server.stop_immediately)
+    with pytest.raises(errors.Unavailable):
+        await db.open_database(server.url, METADATA, Clock(), schema_of(tmp_path))
+    await asyncio.to_thread(server.start)
+
+
 async def test_an_idle_process_does_not_notice_a_restart(server: Server, tmp_path: Path) -> None:
     database = await db.open_database(server.url, METADATA, Clock(), schema_of(tmp_path))
     await database.write(add("before"))

@@ -79,3 +79,15 @@ def test_a_cluster_has_every_replica_and_room_for_retries(built):
 def test_targets_become_addresses():
     assert clusters.address("unix:/a/b.sock")["pipe"]["path"] == "/a/b.sock"
     assert clusters.address("10.0.0.1:80")["socket_address"]["port_value"] == 80
+
+
+def test_the_edge_tries_again_only_what_may_run_twice(built):
+    tried = {}
+    for route in routes_of(built, "edge"):
+        match, policy = route["match"], route["route"]["retry_policy"]
+        is_get = any(h["name"] == ":method" for h in match.get("headers", ()))
+        tried[match.get("path", match.get("prefix", "")), is_get] = policy["retry_on"]
+    assert ",reset" in tried["/podium.run.v1.RunService/GetRun", False].replace("reset-before", "")
+    assert "/podium.totp.v1.TotpService/SubmitMessage" not in {path for path, _ in tried}
+    assert tried["/", True].endswith(",reset")
+    assert not tried["/", False].endswith(",reset")

@@ -1,0 +1,38 @@
+"""`python -m deploy.compose`: makes what is missing of the secrets, and Envoy's configuration.
+
+It runs in a container of its own before all others, as root, because each volume it writes to is
+for one user alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from deploy import layout
+from deploy.compose import secrets
+from deploy.compose.addresses import plan
+from deploy.envoy import config
+from libs.settings import environment
+
+
+def main() -> None:
+    """Write what is missing or was made for other services; nothing else changes."""
+    root = Path(environment("PODIUM_SECRETS_DIR", "/secrets"))
+    owner = int(environment("PODIUM_OWNER", "10001"))
+    services = layout.services()
+    made = secrets.prepare(root, owner, services, environment("PODIUM_LLM_API_KEY"))
+    _write_envoy_config(Path(environment("PODIUM_ENVOY_CONFIG", "/envoy/envoy.json")), services)
+    print("secrets written:" if made else "the secrets are there", *made, flush=True)
+
+
+def _write_envoy_config(path: Path, services: list[str]) -> None:
+    scratch = path.with_suffix(".new")
+    scratch.write_text(json.dumps(config.build(plan(services)), indent=2))
+    os.chmod(scratch, 0o444)  # noqa: PTH101 - it holds nothing secret, and Envoy is another user.
+    scratch.replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Who listens where in a network that resolves names: the same for compose and for Kubernetes.
+
+A name stands for all replicas of its service; Envoy asks for their addresses every second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deploy.envoy import config
+
+GRPC_PORT = 50051
+GATEWAY_HTTP_PORT = 8081
+EDGE_PORT = 8080
+MESH_PORT = 10000
+METRICS_PORT = 9902  # Envoy's; those of the parts are at 9903.
+ADMIN = "127.0.0.1:9901"  # Whoever reaches it can end Envoy, so nobody outside its container does.
+
+
+def plan(services: Sequence[str], prefix: str = "") -> config.Plan:
+    """Envoy's plan; `prefix` goes before the names of the services ("podium-")."""
+
+    def named(service: str) -> str:
+        # Host names know no underscore.
+        return prefix + service.replace("_", "-")
+
+    return config.Plan(
+        edge=f"0.0.0.0:{EDGE_PORT}",
+        mesh=f"0.0.0.0:{MESH_PORT}",
+        admin=ADMIN,
+        metrics=f"0.0.0.0:{METRICS_PORT}",
+        services={name: [f"{named(name)}:{GRPC_PORT}"] for name in services},
+        gateway_grpc=[f"{named('gateway')}:{GRPC_PORT}"],
+        gateway_http=[f"{named('gateway')}:{GATEWAY_HTTP_PORT}"],
+    )

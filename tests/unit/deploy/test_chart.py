@@ -1,0 +1,66 @@
+"""What the chart takes from the contracts is what they say, and it renders to what they mean."""
+
+import re
+
+import pytest
+import yaml
+
+from deploy import layout
+from deploy.kubernetes import generated, rendering
+from libs.rpc import policy
+
+
+def test_the_generated_files_are_fresh():
+    assert generated.stale() == [], "run `make gen`"
+
+
+def test_who_calls_whom_is_what_the_contracts_say():
+    parts = yaml.safe_load((generated.FILES / "parts.yaml").read_text())
+    assert set(parts) == {name.replace("_", "-") for name in [*layout.services(), "gateway"]}
+    for rpc in policy.rpcs().values():
+        part = parts[rpc.service.replace("_", "-")]
+        assert rpc.callers <= set(part["calledBy"])
+        for caller in rpc.callers:
+            assert rpc.service in parts[caller.replace("_", "-")]["calls"]
+
+
+@pytest.fixture(scope="module")
+def documents():
+    pytest.importorskip("helm_python")
+    return rendering.render({})
+
+
+def of_kind(documents, kind):
+    return {d["metadata"]["name"]: d for d in documents if d["kind"] == kind}
+
+
+def test_every_part_has_what_keeps_it_running(documents):
+    for name in [*layout.services(), "gateway"]:
+        called = f"podium-{name.replace('_', '-')}"
+        (container,) = of_kind(documents, "Deployment")[called]["spec"]["template"]["spec"][
+            "containers"
+        ]
+        assert container["livenessProbe"]["grpc"] == {"port": 50051}
+        assert container["readinessProbe"]["grpc"] == {"port": 50051}
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert called in of_kind(documents, "PodDisruptionBudget")
+        assert called in of_kind(documents, "NetworkPolicy")
+        assert of_kind(documents, "Service")[called]["spec"]["clusterIP"] == "None"
+
+
+def test_a_part_that_calls_nobody_does_not_reach_the_mesh(documents):
+    parts = yaml.safe_load((generated.FILES / "parts.yaml").read_text())
+    policies = of_kind(documents, "NetworkPolicy")
+    for name, facts in parts.items():
+        ports = [
+            port["port"]
+            for rule in policies[f"podium-{name}"]["spec"]["egress"]
+            for port in rule.get("ports", ())
+        ]
+        assert (10000 in ports) == bool(facts["calls"]), name
+
+
+def test_envoy_looks_for_the_releases_own_names(documents):
+    text = of_kind(documents, "ConfigMap")["podium-envoy"]["data"]["envoy.json"]
+    assert '"podium-run"' in text
+    assert not re.search(generated.PREFIX, text)

@@ -1,0 +1,125 @@
+"""docker-compose.yml and what prepares its mesh agree with the tree and with each other."""
+
+import json
+import re
+import stat
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from deploy import layout
+from deploy.compose import addresses, secrets
+from deploy.envoy import config
+from libs import metrics
+from libs.rpc import identity
+from libs.settings import Settings, load
+
+COMPOSE = yaml.safe_load((layout.ROOT / "docker-compose.yml").read_text())
+CONTAINERS = COMPOSE["services"]
+PARTS = [*layout.services(), "gateway"]
+
+
+def test_every_service_of_the_tree_has_its_container_and_no_other():
+    commands = {
+        container["command"][0].removeprefix("services.")
+        for container in CONTAINERS.values()
+        if container.get("healthcheck", {}).get("test", [""])[-1] == str(addresses.GRPC_PORT)
+    }
+    assert commands == set(PARTS)
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_can_do_nothing_it_need_not_do(name):
+    container = CONTAINERS[name]
+    assert container["read_only"]
+    assert container["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in container["security_opt"]
+    assert "privileged" not in container
+    is_root = container.get("user", "0:0") == "0:0"
+    # They become another user by themselves, but for the one that hands out the secrets.
+    assert not is_root or name in ("postgres", "redis", "prepare")
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_has_limits_a_health_check_an_end_and_its_own_secrets_alone(name):
+    container = CONTAINERS[name.replace("_", "-")]
+    assert container["deploy"]["replicas"] == 2
+    assert set(container["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+    assert container["healthcheck"]["test"][:2] == ["CMD", "python"]
+    assert container["stop_grace_period"] == "20s"
+    mounted = [volume for volume in container["volumes"] if "secrets" in volume]
+    assert mounted == [f"{name.replace('_', '-')}-secrets:/secrets:ro"]
+
+
+def test_nothing_secret_is_in_the_file():
+    for container in CONTAINERS.values():
+        named = [key for key in container.get("environment", ()) if "LLM" not in key]
+        assert not [key for key in named if re.search("PASSWORD$|TOKEN|VAULT|_KEY", key)]
+
+
+def test_the_edge_is_open_to_this_machine_alone():
+    opened = [port for container in CONTAINERS.values() for port in container.get("ports", ())]
+    assert [port for port in opened if "127.0.0.1" not in port] == []
+
+
+def test_each_part_gets_what_it_may_know(tmp_path):
+    secrets.prepare(tmp_path, 0, layout.services())
+    told = {
+        name: {file.name: file.read_text() for file in (tmp_path / name).iterdir()}
+        for name in PARTS
+    }
+    for name, files in told.items():
+        public = files["podium_token_public_key"]
+        assert identity.caller_of(files["podium_service_token"], public) == name
+        assert f"//{name}:" in files["podium_database_url"]
+        assert ("podium_first_api_key" in files) == (name == "gateway")
+    for kind in ("podium_vault_keys", "podium_database_url"):
+        assert len({files[kind] for files in told.values()}) == len(PARTS)
+    key = (tmp_path / "client" / "api-key").read_text()
+    assert told["gateway"]["podium_first_api_key"] == key
+    for name in [*PARTS, "client", "root"]:
+        modes = {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / name).iterdir()}
+        assert modes == {0o400}
+
+
+def test_what_was_made_is_kept(tmp_path):
+    assert secrets.prepare(tmp_path, 0, layout.services())
+    assert secrets.prepare(tmp_path, 0, layout.services()) == []
+    assert secrets.prepare(tmp_path, 0, layout.services(), "sk-a") == ["task"]
+
+
+def test_a_file_stands_for_a_variable(tmp_path, monkeypatch):
+    (tmp_path / "podium_redis_url").write_text("redis://:secret@redis:6379/0")
+    monkeypatch.setenv("PODIUM_SECRETS_DIR", str(tmp_path))
+    monkeypatch.delenv("PODIUM_REDIS_URL", raising=False)
+    assert load(Settings).redis_url == "redis://:secret@redis:6379/0"
+
+
+def test_envoy_finds_the_replicas_by_their_names():
+    built = config.build(addresses.plan(layout.services()))
+    clusters = {each["name"]: each for each in built["static_resources"]["clusters"]}
+    assert clusters["browser_session"]["cluster_type"]["name"] == "envoy.clusters.dns"
+    assert '"browser-session"' in json.dumps(clusters["browser_session"])
+    assert clusters["admin"]["type"] == "STATIC"
+
+
+def test_of_envoys_admin_only_figures_are_seen_from_outside():
+    built = config.build(addresses.plan(layout.services()))
+    assert built["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
+    listeners = {each["name"]: each for each in built["static_resources"]["listeners"]}
+    manager = listeners["metrics"]["filter_chains"][0]["filters"][0]["typed_config"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    assert {route["match"]["path"] for route in host["routes"]} == {"/metrics", "/ready"}
+
+
+def test_the_dashboard_shows_figures_that_exist():
+    path = layout.ROOT / "deploy" / "compose" / "grafana" / "dashboards" / "podium.json"
+    shown = set(re.findall(r"podium_\w+", json.dumps(json.loads(path.read_text())["panels"])))
+    told = {
+        sample.name if family.type != "histogram" else family.name
+        for family in REGISTRY.collect()
+        for sample in (*family.samples, family)
+    } | {f"{family.name}_total" for family in REGISTRY.collect() if family.type == "counter"}
+    assert shown, metrics
+    assert {re.sub("_(bucket|count|sum)$", "", name) for name in shown} <= told, shown - told
