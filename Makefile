@@ -14,9 +14,11 @@ DATA      ?= {}
 TESTS     ?= tests
 LONG      ?=
 STORE     ?= sqlite
+WHAT      ?= runs
 SECONDS   ?= 60
 RUNS      ?= 300
 ROUNDS    ?= 3
+WHAT      ?= runs
 LOCKING   := env PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= \
              CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes \
              --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
@@ -67,8 +69,8 @@ chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 S
 	@$(PY) -m tests.chaos --seconds "$(SECONDS)" --store "$(STORE)" $(if $(SEED),--seed "$(SEED)") $(if $(SWEEP),--sweep)
 
 .PHONY: bench
-bench: setup ## measure runs a second, latency and CPU for each run (STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
-	@$(PY) -m tests.bench --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
+bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|webhook|sessions|view STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
+	@$(PY) -m tests.bench --what "$(WHAT)" --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
 
 .PHONY: check
 check: setup ## check everything that can be checked without running it

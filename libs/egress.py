@@ -224,12 +224,16 @@ def session(
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the status, the headers, and the body's beginning."""
+    """What came back: the status, the headers, and the body's beginning.
+
+    `first_byte_s` is how long it took until the answer began, with the connection.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     truncated: bool
+    first_byte_s: float = 0.0
 
 
 async def exchange(
@@ -240,14 +244,18 @@ async def exchange(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     limit: int,
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """One request and at most `limit` bytes of its answer; the rest is never read.
 
-    Raises what aiohttp raises, or TimeoutError; `classify` gives it a word.
+    `tls` may show a client certificate or know further authorities; without it, as usual. Raises
+    what aiohttp raises, or TimeoutError; `classify` gives it a word.
     """
+    began = asyncio.get_running_loop().time()
     async with client.request(
-        method, url, headers=headers, data=body, allow_redirects=False
+        method, url, headers=headers, data=body, allow_redirects=False, ssl=tls or True
     ) as response:
+        first_byte_s = asyncio.get_running_loop().time() - began
         kept = bytearray()
         while len(kept) <= limit:
             chunk = await response.content.read(limit + 1 - len(kept))
@@ -258,7 +266,8 @@ async def exchange(
         if truncated:
             # An unread body would be drained for reuse of the connection; give it up instead.
             response.close()
-        return Answer(response.status, response.headers, bytes(kept[:limit]), truncated)
+        kept_body = bytes(kept[:limit])
+        return Answer(response.status, response.headers, kept_body, truncated, first_byte_s)
 
 
 def classify(failure: BaseException) -> str:

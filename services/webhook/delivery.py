@@ -1,23 +1,20 @@
-"""The delivery engine: carries out due deliveries, one attempt for each claim."""
+"""One attempt: a claimed delivery is signed, sent, and what comes back is put into words."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
+from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import aiohttp
 
-from libs import context, egress, errors, ids
+from libs import egress, errors
 from libs.clock import Clock
-from libs.db import Database, Tx
-from libs.lease import Work
-from libs.rpc.mesh import Mesh
 from libs.secrets import Vault
-from libs.worker import Worker
-from services.webhook import domain, signing, store
-from services.webhook.domain import Attempt, Lanes, State
+from services.webhook import certificates, credentials, domain, signing
+from services.webhook.credentials import Credentials
+from services.webhook.domain import Attempt, Job
 from services.webhook.settings import WebhookSettings
 
 USER_AGENT = "Podium-Webhooks/1.0"
@@ -28,140 +25,110 @@ _SENTENCES = {
     "dns": "the endpoint's name could not be resolved",
     "blocked_target": "the endpoint's address is private, local or reserved",
 }
-log = logging.getLogger(__name__)
+MOST_TARGETS = 2_000
 
 
-def secret_aad(organization_id: str, endpoint_id: str) -> bytes:
-    """What a sealed signing secret is tied to."""
-    return f"webhook-secret:{organization_id}:{endpoint_id}".encode()
+@dataclass(frozen=True)
+class Target:
+    """An endpoint made ready to be sent to."""
+
+    url: str
+    allowed: bool
+    credentials: Credentials
+    sign_v1a: bool
+    tls: Any
+
+    def headers(self, job: Job, now: datetime, body: bytes) -> dict[str, str]:
+        """Everything that is said beside the body; what is ours comes last and wins."""
+        keys = [key for key in self.credentials.keys if key.signs(now)]
+        signed = signing.headers(
+            (key.secret for key in keys),
+            (key.seed for key in keys if self.sign_v1a),
+            job.event_id,
+            now,
+            body,
+        )
+        ours = {"content-type": "application/json", "user-agent": USER_AGENT}
+        return {**self.credentials.headers, **ours, **signed}
 
 
 class Courier:
-    """Sends claimed deliveries and records how it went."""
+    """Sends claimed deliveries and says how it went."""
 
     def __init__(
-        self,
-        database: Database,
-        vault: Vault,
-        clock: Clock,
-        client: aiohttp.ClientSession,
-        settings: WebhookSettings,
+        self, vault: Vault, clock: Clock, client: aiohttp.ClientSession, settings: WebhookSettings
     ) -> None:
-        self._database = database
         self._vault = vault
         self._clock = clock
         self._client = client
         self._settings = settings
-
-    def worker(self, mesh: Mesh) -> Worker:
-        """The worker that feeds this courier."""
-        return Worker(
-            "webhook-delivery",
-            database=mesh.db,
-            signals=mesh.signals,
-            clock=mesh.clock,
-            owner=mesh.replica,
-            topic=store.DUE,
-            table=store.deliveries,
-            key_column="delivery_id",
-            due=self._due,
-            perform=self.perform,
-            concurrency=self._settings.webhook_concurrency,
-            ttl_s=self._settings.lease_ttl_s,
-            order_by=store.deliveries.c.due_at,
+        self._targets: OrderedDict[tuple[str, int], Target] = OrderedDict()
+        self._tls = (
+            certificates.tls_context(settings.webhook_ca_file) if settings.webhook_ca_file else None
         )
 
-    def _due(self, tx: Tx) -> Any:
-        settings = self._settings
-        lanes = Lanes(settings.webhook_endpoint_concurrency, settings.organization_concurrency)
-        return store.due(tx, lanes, settings.webhook_concurrency)
-
-    async def perform(self, work: Work) -> None:
-        """One attempt at one delivery."""
-        row = work.row
-        with context.bind(organization_id=row.organization_id, run_id=row.run_id):
-            target = await self._database.read(lambda tx: store.target_of(tx, work))
-            if target is None:
-                return
-            attempt = await self._attempt(work, target)
-            verdict = domain.verdict(
-                attempt, row.tries + 1, ids.fraction(), self._settings.webhook_schedule_scale
-            )
-            outcome = await self._database.write(
-                lambda tx: self._record(tx, work, attempt, verdict)
-            )
-            work.released = True
-            log.info(
-                "delivery %s of %s: %s after attempt %d%s",
-                work.key,
-                row.event_type,
-                outcome.state,
-                outcome.attempt_count,
-                f" ({attempt.error_message})" if attempt.error_message else "",
-            )
-
-    async def _attempt(self, work: Work, target: store.Target) -> Attempt:
-        began = self._clock.monotonic()
-        attempt = await self._send(work, target, self._clock.now())
-        return replace(attempt, duration_ms=round((self._clock.monotonic() - began) * 1000))
-
-    async def _send(self, work: Work, target: store.Target, now: datetime) -> Attempt:
-        row, body = work.row, work.row.body.encode()
-        key = self._vault.open(target.secret, secret_aad(row.organization_id, row.endpoint_id))
+    async def send(self, job: Job) -> Attempt:
+        """One attempt; whatever goes wrong is in what it answers."""
+        began, now = self._clock.monotonic(), self._clock.now()
+        target = self._target(job.endpoint)
+        if not target.allowed:
+            return _failed(now, 0, "blocked_target")
+        body = job.body.encode()
         try:
-            # Rules may have become stricter since the endpoint was made.
-            egress.check_url(target.url, self._settings)
             answer = await egress.exchange(
                 self._client,
                 "POST",
                 target.url,
-                headers={
-                    "content-type": "application/json",
-                    "user-agent": USER_AGENT,
-                    **signing.headers(key, row.event_id, now, body),
-                },
+                headers=target.headers(job, now, body),
                 body=body,
                 limit=domain.EXCERPT_BYTES,
+                tls=target.tls,
             )
-        except errors.Invalid:
-            return _failed(now, "blocked_target")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
-            return _failed(now, egress.classify(failure))
+            return _failed(now, self._since_ms(began), egress.classify(failure))
         error_class, sentence, wait_s = domain.judge_answer(
-            answer.status, answer.headers.get("Retry-After"), self._clock.now()
+            answer.status, answer.headers, self._clock.now()
         )
         return Attempt(
             started_at=now,
+            duration_ms=self._since_ms(began),
             http_status=answer.status,
             error_class=error_class,
             error_message=sentence,
             response_excerpt=domain.excerpt(answer.body),
             retry_after_s=wait_s,
+            first_byte_ms=max(1, round(answer.first_byte_s * 1000)),
         )
 
-    def _record(
-        self, tx: Tx, work: Work, attempt: Attempt, verdict: domain.Verdict
-    ) -> store.Outcome:
-        outcome = store.finish(tx, work, attempt, verdict)
-        if outcome.decided:
-            delivered = outcome.state is State.DELIVERED
-            facts = {
-                "delivery_id": work.key,
-                "endpoint_id": work.row.endpoint_id,
-                "event_id": work.row.event_id,
-                "event_type": work.row.event_type,
-                "attempt_count": outcome.attempt_count,
-                "http_status": attempt.http_status,
-            }
-            if not delivered:
-                facts |= {
-                    "error_class": attempt.error_class,
-                    "error_message": attempt.error_message,
-                    "endpoint_disabled": verdict.endpoint_gone,
-                }
-            tx.publish("webhook.delivered" if delivered else "webhook.failed", facts)
-        return outcome
+    def _since_ms(self, began: float) -> int:
+        return round((self._clock.monotonic() - began) * 1000)
+
+    def _target(self, endpoint: Any) -> Target:
+        """The endpoint as of this version, unsealed once."""
+        key = (endpoint.endpoint_id, endpoint.version)
+        target = self._targets.get(key)
+        if target is None:
+            target = self._targets[key] = self._prepared(endpoint)
+            if len(self._targets) > MOST_TARGETS:
+                self._targets.popitem(last=False)
+        return target
+
+    def _prepared(self, endpoint: Any) -> Target:
+        kept = credentials.unseal(self._vault, endpoint)
+        try:
+            # Rules may have become stricter since the endpoint was made.
+            egress.check_url(endpoint.url, self._settings)
+            allowed = True
+        except errors.Invalid:
+            allowed = False
+        tls = self._tls
+        if kept.certificate_pem:
+            tls = certificates.tls_context(
+                self._settings.webhook_ca_file, kept.certificate_pem, kept.private_key_pem
+            )
+        return Target(endpoint.url, allowed, kept, endpoint.sign_v1a, tls)
 
 
-def _failed(started_at: datetime, error_class: str) -> Attempt:
-    return Attempt(started_at, error_class=error_class, error_message=_SENTENCES[error_class])
+def _failed(started_at: datetime, duration_ms: int, error_class: str) -> Attempt:
+    sentence = _SENTENCES[error_class]
+    return Attempt(started_at, duration_ms, error_class=error_class, error_message=sentence)

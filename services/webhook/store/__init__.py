@@ -1,14 +1,22 @@
 """The tables of webhook and the only SQL."""
 
+from services.webhook.store.claiming import (
+    Claim,
+    Limits,
+    anything_due,
+    claim,
+    hand_back,
+    renew,
+)
 from services.webhook.store.deliveries import (
     DeliveryFilter,
-    add_delivery,
+    add_deliveries,
     attempts_of,
+    dead,
     delivery,
-    fan_out,
     list_deliveries,
+    missed,
     replay,
-    wanting,
 )
 from services.webhook.store.endpoints import (
     add_endpoint,
@@ -18,36 +26,46 @@ from services.webhook.store.endpoints import (
     remove_endpoint,
     update_endpoint,
 )
-from services.webhook.store.sending import (
-    Outcome,
-    Target,
-    due,
-    finish,
-    target_of,
-)
-from services.webhook.store.tables import DUE, METADATA, deliveries
+from services.webhook.store.expiry import BATCH, expire
+from services.webhook.store.feed import announce, catch_up, keep_test, list_events, wants
+from services.webhook.store.finishing import Result, Rules, finish
+from services.webhook.store.tables import ANNOUNCED, DUE, METADATA, deliveries, endpoints, events
 
 __all__ = [
+    "ANNOUNCED",
+    "BATCH",
     "DUE",
     "METADATA",
+    "Claim",
     "DeliveryFilter",
-    "Outcome",
-    "Target",
-    "add_delivery",
+    "Limits",
+    "Result",
+    "Rules",
+    "add_deliveries",
     "add_endpoint",
+    "announce",
+    "anything_due",
     "attempts_of",
+    "catch_up",
+    "claim",
+    "dead",
     "deliveries",
     "delivery",
-    "due",
     "endpoint",
     "endpoint_to_send_to",
-    "fan_out",
+    "endpoints",
+    "events",
+    "expire",
     "finish",
+    "hand_back",
+    "keep_test",
     "list_deliveries",
     "list_endpoints",
+    "list_events",
+    "missed",
     "remove_endpoint",
+    "renew",
     "replay",
-    "target_of",
     "update_endpoint",
-    "wanting",
+    "wants",
 ]

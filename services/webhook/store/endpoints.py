@@ -11,6 +11,19 @@ from libs.db import Tx
 from services.webhook.store.deliveries import drop
 from services.webhook.store.tables import DUE, deliveries, endpoints
 
+_BY_ID = sa.select(endpoints).where(
+    endpoints.c.endpoint_id == sa.bindparam("endpoint_id"),
+    endpoints.c.organization_id == sa.bindparam("organization_id"),
+)
+# What an endpoint has to its name after somebody mended it.
+_HEALTHY: dict[str, Any] = {
+    "failing_since": None,
+    "failures": 0,
+    "trips": 0,
+    "paused_until": None,
+    "pause_reason": "",
+}
+
 
 def add_endpoint(tx: Tx, organization_id: str, endpoint_id: str, values: dict[str, Any]) -> Any:
     """Adds an enabled endpoint and answers its row."""
@@ -28,12 +41,8 @@ def add_endpoint(tx: Tx, organization_id: str, endpoint_id: str, values: dict[st
 
 def endpoint(tx: Tx, organization_id: str, endpoint_id: str, *, removed: bool = False) -> Any:
     """An endpoint's row; NotFound for one that is removed (unless wanted) or somebody else's."""
-    row = tx.execute(
-        sa.select(endpoints).where(
-            endpoints.c.endpoint_id == endpoint_id,
-            endpoints.c.organization_id == organization_id,
-        )
-    ).first()
+    wanted = {"endpoint_id": endpoint_id, "organization_id": organization_id}
+    row = tx.execute(_BY_ID, wanted).first()
     if row is None or (row.deleted_at is not None and not removed):
         raise errors.NotFound("endpoint", endpoint_id)
     return row
@@ -53,18 +62,24 @@ def endpoint_to_send_to(tx: Tx, organization_id: str, endpoint_id: str) -> Any:
     return row
 
 
-def list_endpoints(tx: Tx, organization_id: str, before: str, limit: int) -> list[Any]:
+def list_endpoints(
+    tx: Tx, organization_id: str, before: str, limit: int, *, signing_v1a: bool = False
+) -> list[Any]:
     """Endpoints newest first, from the one after `before` on."""
     query = sa.select(endpoints).where(
         endpoints.c.organization_id == organization_id, endpoints.c.deleted_at.is_(None)
     )
+    if signing_v1a:
+        query = query.where(endpoints.c.sign_v1a.is_(True))
     if before:
         query = query.where(endpoints.c.endpoint_id < before)
     return list(tx.execute(query.order_by(endpoints.c.endpoint_id.desc()).limit(limit)))
 
 
-def update_endpoint(tx: Tx, row: Any, values: dict[str, Any]) -> Any:
-    """Replaces values of an endpoint; Aborted when somebody else changed it since `row`."""
+def update_endpoint(tx: Tx, row: Any, values: dict[str, Any], *, mended: bool = False) -> Any:
+    """Replaces values of an endpoint; one that was mended begins anew, without its pause."""
+    if mended:
+        values = values | _HEALTHY
     changed = tx.execute(
         sa.update(endpoints)
         .where(
@@ -83,15 +98,16 @@ def update_endpoint(tx: Tx, row: Any, values: dict[str, Any]) -> Any:
 
 
 def remove_endpoint(tx: Tx, row: Any) -> None:
-    """Removes an endpoint and its secret, and drops what was to go there."""
+    """Removes an endpoint and its credentials, and drops what was to go there."""
     if row.deleted_at is not None:
         return
+    nothing = {"sealed": b"", "public_keys": [], "header_names": [], "certificate": None}
     tx.execute(
         sa.update(endpoints)
         .where(
             endpoints.c.endpoint_id == row.endpoint_id,
             endpoints.c.organization_id == row.organization_id,
         )
-        .values(deleted_at=tx.now, secret=b"", version=row.version + 1)
+        .values(deleted_at=tx.now, version=row.version + 1, **nothing)
     )
     drop(tx, row.organization_id, deliveries.c.endpoint_id == row.endpoint_id)

@@ -6,7 +6,7 @@ import pytest
 
 from libs import errors
 from services.webhook import domain
-from services.webhook.domain import Attempt, Lanes, State, Verdict
+from services.webhook.domain import Attempt, State, Verdict
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -22,6 +22,7 @@ def failure(status: int = 500, wait_s: float = 0.0) -> Attempt:
         (["*"], ["*"]),
         (["run.finished", "run.finished"], ["run.finished"]),
         (["run.*", "totp.required", "alert.raised"], ["run.*", "totp.required", "alert.raised"]),
+        (["webhook.*", "webhook.endpoint.*"], ["webhook.*", "webhook.endpoint.*"]),
     ],
 )
 def test_known_event_types_and_patterns_are_accepted(patterns: list[str], kept: list[str]) -> None:
@@ -31,7 +32,7 @@ def test_known_event_types_and_patterns_are_accepted(patterns: list[str], kept: 
 @pytest.mark.parametrize(
     "pattern",
     ["", "run", "run.", ".", "run.finnished", "*.finished", "run.*.x", "r*", "nothing.*", "RUN.*",
-     "webhook.delivered", "webhook.*", "**", "x" * 10_000],
+     "webhook.delivered", "webhook.endpoint", "**", "x" * 10_000],
 )  # fmt: skip
 def test_an_unknown_event_type_is_named_by_its_place(pattern: str) -> None:
     with pytest.raises(errors.Invalid) as refusal:
@@ -57,6 +58,9 @@ def test_too_many_event_types_are_refused() -> None:
         ("*", "block.finished", True),
         ("run.*", "run.finished", True),
         ("run.*", "workflow_run.finished", False),
+        ("run.*", "runs.finished", False),
+        ("webhook.*", "webhook.endpoint.disabled", True),
+        ("webhook.endpoint.*", "webhook.endpoint.disabled", True),
         ("run.finished", "run.finished", True),
         ("run.finished", "run.started", False),
     ],
@@ -119,12 +123,12 @@ def test_retry_after_is_read_in_both_forms_and_bounded(header: str | None, secon
      (429, "http_status", 7), (503, "http_status", 7), (500, "http_status", 0)],
 )  # fmt: skip
 def test_what_a_status_means(status: int, error_class: str, wait_s: float) -> None:
-    judged = domain.judge_answer(status, "7", NOW)
+    judged = domain.judge_answer(status, {"Retry-After": "7"}, NOW)
     assert (judged[0], judged[2]) == (error_class, wait_s)
 
 
 def test_a_redirect_says_that_it_is_not_followed() -> None:
-    assert "not followed" in domain.judge_answer(308, None, NOW)[1]
+    assert "not followed" in domain.judge_answer(308, {}, NOW)[1]
 
 
 @pytest.mark.parametrize("body", [b"\xff" * 5000, "é".encode() * 3000, b"a\x00b", b""])
@@ -134,15 +138,53 @@ def test_an_excerpt_is_text_of_at_most_4_kib(body: bytes) -> None:
     assert "\x00" not in text
 
 
-def test_a_full_lane_admits_nobody_and_the_others_do() -> None:
-    lanes = Lanes(per_endpoint=2, per_organization=3)
-    lanes.occupy("slow", "org_a")
-    assert [lanes.admit("slow", "org_a") for _ in range(3)] == [True, False, False]
-    assert lanes.full_endpoints == ["slow"]
-    assert [lanes.admit("other", "org_a") for _ in range(2)] == [True, False]
-    assert lanes.full_organizations == ["org_a"]
-    assert lanes.admit("elsewhere", "org_b")
-
-
 def test_the_whole_schedule_lasts_about_three_days() -> None:
     assert timedelta(seconds=sum(domain.SCHEDULE_S)) == timedelta(hours=75, minutes=35, seconds=5)
+
+
+def test_an_answer_can_give_the_message_up() -> None:
+    judged = domain.judge_answer(400, {"webhook-delivery": "Abort-Message"}, NOW)
+    assert judged[0] == domain.REFUSED_FOR_GOOD
+    assert domain.verdict(Attempt(NOW, 5, 400, judged[0]), 1, 0.5) == Verdict(State.DEAD)
+    assert domain.judge_answer(200, {"webhook-delivery": "abort-message"}, NOW)[0] == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["webhook-id", "Webhook-Signature", "Host", "CONTENT-LENGTH", "content-type", "user-agent",
+     "Transfer-Encoding", "connection", "proxy-authorization", "x-podium-run", "bad name", "",
+     "x" * 101, "a:b", "é", "x\r\ny"],
+)  # fmt: skip
+def test_a_reserved_or_malformed_header_is_named(name: str) -> None:
+    with pytest.raises(errors.Invalid) as refusal:
+        domain.check_headers({"authorization": "Bearer x", name: "secret-value"})
+    assert refusal.value.violations[0][0] == f"headers[{name[:100]!r}]"
+    assert "secret-value" not in str(refusal.value.violations)
+
+
+@pytest.mark.parametrize("value", ["", "a\r\nb", "a\x00", " a", "é", "x" * 4097])
+def test_a_header_value_that_would_break_the_message_is_refused(value: str) -> None:
+    with pytest.raises(errors.Invalid):
+        domain.check_headers({"x-key": value})
+
+
+def test_headers_are_kept_by_lower_case_names() -> None:
+    kept = domain.check_headers({"Authorization": "Bearer abc", "X-Key": "a b"})
+    assert kept == {"authorization": "Bearer abc", "x-key": "a b"}
+    for wrong in ({"x-a": "1", "X-A": "2"}, {f"x-{n}": "1" for n in range(21)}):
+        with pytest.raises(errors.Invalid):
+            domain.check_headers(wrong)
+
+
+@pytest.mark.parametrize(("rate", "in_flight"), [(-1, 0), (1001, 0), (float("nan"), 0), (0, 65)])
+def test_a_pace_that_makes_no_sense_is_refused(rate: float, in_flight: int) -> None:
+    with pytest.raises(errors.Invalid):
+        domain.check_pace(rate, in_flight)
+
+
+def test_the_overlap_of_secrets_is_bounded() -> None:
+    assert domain.check_overlap(None) == timedelta(hours=24)
+    assert domain.check_overlap(timedelta()) == timedelta()
+    for wrong in (timedelta(seconds=-1), timedelta(days=8)):
+        with pytest.raises(errors.Invalid):
+            domain.check_overlap(wrong)

@@ -23,20 +23,33 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from podium.common.v1 import call_pb2 as podium_dot_common_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpodium/webhook/v1/webhook.proto\x12\x11podium.webhook.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpodium/common/v1/call.proto\"\xc0\x01\n\x08\x45ndpoint\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12\x17\n\x0f\x64isabled_reason\x18\x06 \x01(\t\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb9\x01\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x03\x12\x13\n\x0bhttp_status\x18\x04 \x01(\x05\x12\x13\n\x0b\x65rror_class\x18\x05 \x01(\t\x12\x15\n\rerror_message\x18\x06 \x01(\t\x12\x18\n\x10response_excerpt\x18\x07 \x01(\t\"\xa0\x03\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12/\n\x05state\x18\x06 \x01(\x0e\x32 .podium.webhook.v1.DeliveryState\x12\x15\n\rattempt_count\x18\x07 \x01(\x05\x12\x35\n\x11next_attempt_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x61ttempts\x18\t \x03(\x0b\x32\x1a.podium.webhook.v1.Attempt\x12(\n\x07payload\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x15\x43reateEndpointRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"]\n\x16\x43reateEndpointResponse\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Endpoint\x12\x14\n\x06secret\x18\x02 \x01(\tB\x04\xb0\xd4\x18\x01\")\n\x12GetEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\"D\n\x13GetEndpointResponse\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Endpoint\"=\n\x14ListEndpointsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x15ListEndpointsResponse\x12.\n\tendpoints\x18\x01 \x03(\x0b\x32\x1b.podium.webhook.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x15UpdateEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\"G\n\x16UpdateEndpointResponse\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Endpoint\",\n\x15\x44\x65leteEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteEndpointResponse\"*\n\x13TestEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\"E\n\x14TestEndpointResponse\x12-\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Delivery\")\n\x12GetDeliveryRequest\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\"D\n\x13GetDeliveryResponse\x12-\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Delivery\"\x94\x01\n\x15ListDeliveriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .podium.webhook.v1.DeliveryState\"b\n\x16ListDeliveriesResponse\x12/\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1b.podium.webhook.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x15ReplayDeliveryRequest\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\"G\n\x16ReplayDeliveryResponse\x12-\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Delivery*\xba\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_SENDING\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x04\x12\x1a\n\x16\x44\x45LIVERY_STATE_DROPPED\x10\x05\x32\xcb\x0b\n\x0eWebhookService\x12\x9a\x01\n\x0e\x43reateEndpoint\x12(.podium.webhook.v1.CreateEndpointRequest\x1a).podium.webhook.v1.CreateEndpointResponse\"3\xaa\xd4\x18\x0f\n\x07gateway\x10\x90N \xc9\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/webhook_endpoints:\x01*\x12\x9c\x01\n\x0bGetEndpoint\x12%.podium.webhook.v1.GetEndpointRequest\x1a&.podium.webhook.v1.GetEndpointResponse\">\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02%\x12#/v1/webhook_endpoints/{endpoint_id}\x12\x94\x01\n\rListEndpoints\x12\'.podium.webhook.v1.ListEndpointsRequest\x1a(.podium.webhook.v1.ListEndpointsResponse\"0\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/webhook_endpoints\x12\xa5\x01\n\x0eUpdateEndpoint\x12(.podium.webhook.v1.UpdateEndpointRequest\x1a).podium.webhook.v1.UpdateEndpointResponse\">\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02(\x1a#/v1/webhook_endpoints/{endpoint_id}:\x01*\x12\xa5\x01\n\x0e\x44\x65leteEndpoint\x12(.podium.webhook.v1.DeleteEndpointRequest\x1a).podium.webhook.v1.DeleteEndpointResponse\">\x90\x02\x02\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02%*#/v1/webhook_endpoints/{endpoint_id}\x12\xa7\x01\n\x0cTestEndpoint\x12&.podium.webhook.v1.TestEndpointRequest\x1a\'.podium.webhook.v1.TestEndpointResponse\"F\xaa\xd4\x18\x0f\n\x07gateway\x10\x90N \xca\x01\x82\xd3\xe4\x93\x02-\"(/v1/webhook_endpoints/{endpoint_id}:test:\x01*\x12\x9d\x01\n\x0bGetDelivery\x12%.podium.webhook.v1.GetDeliveryRequest\x1a&.podium.webhook.v1.GetDeliveryResponse\"?\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02&\x12$/v1/webhook_deliveries/{delivery_id}\x12\x98\x01\n\x0eListDeliveries\x12(.podium.webhook.v1.ListDeliveriesRequest\x1a).podium.webhook.v1.ListDeliveriesResponse\"1\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/webhook_deliveries\x12\xb0\x01\n\x0eReplayDelivery\x12(.podium.webhook.v1.ReplayDeliveryRequest\x1a).podium.webhook.v1.ReplayDeliveryResponse\"I\xaa\xd4\x18\x0f\n\x07gateway\x10\x90N \xca\x01\x82\xd3\xe4\x93\x02\x30\"+/v1/webhook_deliveries/{delivery_id}:replay:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpodium/webhook/v1/webhook.proto\x12\x11podium.webhook.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpodium/common/v1/call.proto\"\x8b\x05\n\x08\x45ndpoint\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12\x17\n\x0f\x64isabled_reason\x18\x06 \x01(\t\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x66ilter\x18\t \x01(\t\x12\x0e\n\x06run_id\x18\n \x01(\t\x12\x13\n\x0bworkflow_id\x18\x0b \x01(\t\x12\x10\n\x08sign_v1a\x18\x0c \x01(\x08\x12\x33\n\x0csigning_keys\x18\r \x03(\x0b\x32\x1d.podium.webhook.v1.SigningKey\x12?\n\x1bprevious_secret_expire_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cheader_names\x18\x0f \x03(\t\x12\x39\n\x0b\x63\x65rtificate\x18\x10 \x01(\x0b\x32$.podium.webhook.v1.ClientCertificate\x12\x18\n\x10rate_limit_per_s\x18\x11 \x01(\x01\x12\x15\n\rmax_in_flight\x18\x12 \x01(\x05\x12\x0f\n\x07ordered\x18\x13 \x01(\x08\x12\x30\n\x0cpaused_until\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cpause_reason\x18\x15 \x01(\t\x12\x31\n\rfailing_since\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\nSigningKey\x12\x12\n\npublic_key\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65ndpoint_id\x18\x03 \x01(\t\"q\n\x11\x43lientCertificate\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x1a\n\x12\x66ingerprint_sha256\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd0\x01\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x03\x12\x13\n\x0bhttp_status\x18\x04 \x01(\x05\x12\x13\n\x0b\x65rror_class\x18\x05 \x01(\t\x12\x15\n\rerror_message\x18\x06 \x01(\t\x12\x18\n\x10response_excerpt\x18\x07 \x01(\t\x12\x15\n\rfirst_byte_ms\x18\x08 \x01(\x03\"\xa0\x03\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x02 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12/\n\x05state\x18\x06 \x01(\x0e\x32 .podium.webhook.v1.DeliveryState\x12\x15\n\rattempt_count\x18\x07 \x01(\x05\x12\x35\n\x11next_attempt_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x61ttempts\x18\t \x03(\x0b\x32\x1a.podium.webhook.v1.Attempt\x12(\n\x07payload\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd5\x02\n\x15\x43reateEndpointRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x0e\n\x06run_id\x18\x05 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x06 \x01(\t\x12\x10\n\x08sign_v1a\x18\x07 \x01(\x08\x12L\n\x07headers\x18\x08 \x03(\x0b\x32\x35.podium.webhook.v1.CreateEndpointRequest.HeadersEntryB\x04\xb0\xd4\x18\x01\x12\x18\n\x10rate_limit_per_s\x18\t \x01(\x01\x12\x15\n\rmax_in_flight\x18\n \x01(\x05\x12\x0f\n\x07ordered\x18\x0b \x01(\x08\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"]\n\x16\x43reateEndpointResponse\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Endpoint\x12\x14\n\x06secret\x18\x02 \x01(\tB\x04\xb0\xd4\x18\x01\")\n\x12GetEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\"D\n\x13GetEndpointResponse\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Endpoint\"=\n\x14ListEndpointsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x15ListEndpointsResponse\x12.\n\tendpoints\x18\x01 \x03(\x0b\x32\x1b.podium.webhook.v1.Endpoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x02\n\x15UpdateEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x06 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x07 \x01(\t\x12\x0e\n\x06run_id\x18\x08 \x01(\t\x12\x13\n\x0bworkflow_id\x18\t \x01(\t\x12\x10\n\x08sign_v1a\x18\n \x01(\x08\x12\x18\n\x10rate_limit_per_s\x18\x0b \x01(\x01\x12\x15\n\rmax_in_flight\x18\x0c \x01(\x05\x12\x0f\n\x07ordered\x18\r \x01(\x08\"G\n\x16UpdateEndpointResponse\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Endpoint\",\n\x15\x44\x65leteEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteEndpointResponse\"^\n\x1bRotateEndpointSecretRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12*\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"c\n\x1cRotateEndpointSecretResponse\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Endpoint\x12\x14\n\x06secret\x18\x02 \x01(\tB\x04\xb0\xd4\x18\x01\"\xb2\x01\n\x19SetEndpointHeadersRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12P\n\x07headers\x18\x02 \x03(\x0b\x32\x39.podium.webhook.v1.SetEndpointHeadersRequest.HeadersEntryB\x04\xb0\xd4\x18\x01\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\x1aSetEndpointHeadersResponse\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Endpoint\"l\n\x1dSetEndpointCertificateRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\t\x12\x1d\n\x0fprivate_key_pem\x18\x03 \x01(\tB\x04\xb0\xd4\x18\x01\"O\n\x1eSetEndpointCertificateResponse\x12-\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Endpoint\"?\n\x16ListSigningKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x17ListSigningKeysResponse\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.podium.webhook.v1.SigningKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9b\x01\n\x16RecoverEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0einclude_missed\x18\x04 \x01(\x08\"U\n\x17RecoverEndpointResponse\x12\x16\n\x0ereplayed_count\x18\x01 \x01(\x05\x12\x14\n\x0cmissed_count\x18\x02 \x01(\x05\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\x97\x01\n\x0e\x41nnouncedEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\x03\x12(\n\x07payload\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x83\x01\n\x11ListEventsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x03\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x13\n\x0b\x65vent_types\x18\x03 \x03(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"[\n\x12ListEventsResponse\x12\x31\n\x06\x65vents\x18\x01 \x03(\x0b\x32!.podium.webhook.v1.AnnouncedEvent\x12\x12\n\nnext_after\x18\x02 \x01(\x03\"*\n\x13TestEndpointRequest\x12\x13\n\x0b\x65ndpoint_id\x18\x01 \x01(\t\"E\n\x14TestEndpointResponse\x12-\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Delivery\")\n\x12GetDeliveryRequest\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\"D\n\x13GetDeliveryResponse\x12-\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Delivery\"\x94\x01\n\x15ListDeliveriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0b\x65ndpoint_id\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .podium.webhook.v1.DeliveryState\"b\n\x16ListDeliveriesResponse\x12/\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1b.podium.webhook.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x15ReplayDeliveryRequest\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\"G\n\x16ReplayDeliveryResponse\x12-\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1b.podium.webhook.v1.Delivery*\xba\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_SENDING\x10\x02\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x03\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x04\x12\x1a\n\x16\x44\x45LIVERY_STATE_DROPPED\x10\x05\x32\xed\x13\n\x0eWebhookService\x12\x9a\x01\n\x0e\x43reateEndpoint\x12(.podium.webhook.v1.CreateEndpointRequest\x1a).podium.webhook.v1.CreateEndpointResponse\"3\xaa\xd4\x18\x0f\n\x07gateway\x10\x90N \xc9\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/webhook_endpoints:\x01*\x12\x9c\x01\n\x0bGetEndpoint\x12%.podium.webhook.v1.GetEndpointRequest\x1a&.podium.webhook.v1.GetEndpointResponse\">\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02%\x12#/v1/webhook_endpoints/{endpoint_id}\x12\x94\x01\n\rListEndpoints\x12\'.podium.webhook.v1.ListEndpointsRequest\x1a(.podium.webhook.v1.ListEndpointsResponse\"0\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/webhook_endpoints\x12\xa5\x01\n\x0eUpdateEndpoint\x12(.podium.webhook.v1.UpdateEndpointRequest\x1a).podium.webhook.v1.UpdateEndpointResponse\">\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02(\x1a#/v1/webhook_endpoints/{endpoint_id}:\x01*\x12\xa5\x01\n\x0e\x44\x65leteEndpoint\x12(.podium.webhook.v1.DeleteEndpointRequest\x1a).podium.webhook.v1.DeleteEndpointResponse\">\x90\x02\x02\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02%*#/v1/webhook_endpoints/{endpoint_id}\x12\xbe\x01\n\x14RotateEndpointSecret\x12..podium.webhook.v1.RotateEndpointSecretRequest\x1a/.podium.webhook.v1.RotateEndpointSecretResponse\"E\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02/\"*/v1/webhook_endpoints/{endpoint_id}:rotate:\x01*\x12\xbc\x01\n\x12SetEndpointHeaders\x12,.podium.webhook.v1.SetEndpointHeadersRequest\x1a-.podium.webhook.v1.SetEndpointHeadersResponse\"I\x90\x02\x02\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x30\x1a+/v1/webhook_endpoints/{endpoint_id}/headers:\x01*\x12\xcc\x01\n\x16SetEndpointCertificate\x12\x30.podium.webhook.v1.SetEndpointCertificateRequest\x1a\x31.podium.webhook.v1.SetEndpointCertificateResponse\"M\x90\x02\x02\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x34\x1a//v1/webhook_endpoints/{endpoint_id}/certificate:\x01*\x12\x95\x01\n\x0fListSigningKeys\x12).podium.webhook.v1.ListSigningKeysRequest\x1a*.podium.webhook.v1.ListSigningKeysResponse\"+\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/webhook_keys\x12\xb4\x01\n\x0fRecoverEndpoint\x12).podium.webhook.v1.RecoverEndpointRequest\x1a*.podium.webhook.v1.RecoverEndpointResponse\"J\xaa\xd4\x18\x10\n\x07gateway\x10\xb0\xea\x01 \xca\x01\x82\xd3\xe4\x93\x02\x30\"+/v1/webhook_endpoints/{endpoint_id}:recover:\x01*\x12\xa7\x01\n\x0cTestEndpoint\x12&.podium.webhook.v1.TestEndpointRequest\x1a\'.podium.webhook.v1.TestEndpointResponse\"F\xaa\xd4\x18\x0f\n\x07gateway\x10\x90N \xca\x01\x82\xd3\xe4\x93\x02-\"(/v1/webhook_endpoints/{endpoint_id}:test:\x01*\x12\x9d\x01\n\x0bGetDelivery\x12%.podium.webhook.v1.GetDeliveryRequest\x1a&.podium.webhook.v1.GetDeliveryResponse\"?\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02&\x12$/v1/webhook_deliveries/{delivery_id}\x12\x98\x01\n\x0eListDeliveries\x12(.podium.webhook.v1.ListDeliveriesRequest\x1a).podium.webhook.v1.ListDeliveriesResponse\"1\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/webhook_deliveries\x12\xb0\x01\n\x0eReplayDelivery\x12(.podium.webhook.v1.ReplayDeliveryRequest\x1a).podium.webhook.v1.ReplayDeliveryResponse\"I\xaa\xd4\x18\x0f\n\x07gateway\x10\x90N \xca\x01\x82\xd3\xe4\x93\x02\x30\"+/v1/webhook_deliveries/{delivery_id}:replay:\x01*\x12\x81\x01\n\nListEvents\x12$.podium.webhook.v1.ListEventsRequest\x1a%.podium.webhook.v1.ListEventsResponse\"&\x90\x02\x01\xaa\xd4\x18\r\n\x07gateway\x10\xc0\xb8\x02\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/eventsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'podium.webhook.v1.webhook_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATEENDPOINTREQUEST_HEADERSENTRY']._loaded_options = None
+  _globals['_CREATEENDPOINTREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_CREATEENDPOINTREQUEST'].fields_by_name['headers']._loaded_options = None
+  _globals['_CREATEENDPOINTREQUEST'].fields_by_name['headers']._serialized_options = b'\260\324\030\001'
   _globals['_CREATEENDPOINTRESPONSE'].fields_by_name['secret']._loaded_options = None
   _globals['_CREATEENDPOINTRESPONSE'].fields_by_name['secret']._serialized_options = b'\260\324\030\001'
+  _globals['_ROTATEENDPOINTSECRETRESPONSE'].fields_by_name['secret']._loaded_options = None
+  _globals['_ROTATEENDPOINTSECRETRESPONSE'].fields_by_name['secret']._serialized_options = b'\260\324\030\001'
+  _globals['_SETENDPOINTHEADERSREQUEST_HEADERSENTRY']._loaded_options = None
+  _globals['_SETENDPOINTHEADERSREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_SETENDPOINTHEADERSREQUEST'].fields_by_name['headers']._loaded_options = None
+  _globals['_SETENDPOINTHEADERSREQUEST'].fields_by_name['headers']._serialized_options = b'\260\324\030\001'
+  _globals['_SETENDPOINTCERTIFICATEREQUEST'].fields_by_name['private_key_pem']._loaded_options = None
+  _globals['_SETENDPOINTCERTIFICATEREQUEST'].fields_by_name['private_key_pem']._serialized_options = b'\260\324\030\001'
   _globals['_WEBHOOKSERVICE'].methods_by_name['CreateEndpoint']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['CreateEndpoint']._serialized_options = b'\252\324\030\017\n\007gateway\020\220N \311\001\202\323\344\223\002\032\"\025/v1/webhook_endpoints:\001*'
   _globals['_WEBHOOKSERVICE'].methods_by_name['GetEndpoint']._loaded_options = None
@@ -47,6 +60,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKSERVICE'].methods_by_name['UpdateEndpoint']._serialized_options = b'\252\324\030\014\n\007gateway\020\220N\202\323\344\223\002(\032#/v1/webhook_endpoints/{endpoint_id}:\001*'
   _globals['_WEBHOOKSERVICE'].methods_by_name['DeleteEndpoint']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['DeleteEndpoint']._serialized_options = b'\220\002\002\252\324\030\014\n\007gateway\020\220N\202\323\344\223\002%*#/v1/webhook_endpoints/{endpoint_id}'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RotateEndpointSecret']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RotateEndpointSecret']._serialized_options = b'\252\324\030\014\n\007gateway\020\220N\202\323\344\223\002/\"*/v1/webhook_endpoints/{endpoint_id}:rotate:\001*'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['SetEndpointHeaders']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['SetEndpointHeaders']._serialized_options = b'\220\002\002\252\324\030\014\n\007gateway\020\220N\202\323\344\223\0020\032+/v1/webhook_endpoints/{endpoint_id}/headers:\001*'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['SetEndpointCertificate']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['SetEndpointCertificate']._serialized_options = b'\220\002\002\252\324\030\014\n\007gateway\020\220N\202\323\344\223\0024\032//v1/webhook_endpoints/{endpoint_id}/certificate:\001*'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['ListSigningKeys']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['ListSigningKeys']._serialized_options = b'\220\002\001\252\324\030\014\n\007gateway\020\220N\202\323\344\223\002\022\022\020/v1/webhook_keys'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RecoverEndpoint']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RecoverEndpoint']._serialized_options = b'\252\324\030\020\n\007gateway\020\260\352\001 \312\001\202\323\344\223\0020\"+/v1/webhook_endpoints/{endpoint_id}:recover:\001*'
   _globals['_WEBHOOKSERVICE'].methods_by_name['TestEndpoint']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['TestEndpoint']._serialized_options = b'\252\324\030\017\n\007gateway\020\220N \312\001\202\323\344\223\002-\"(/v1/webhook_endpoints/{endpoint_id}:test:\001*'
   _globals['_WEBHOOKSERVICE'].methods_by_name['GetDelivery']._loaded_options = None
@@ -55,50 +78,86 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKSERVICE'].methods_by_name['ListDeliveries']._serialized_options = b'\220\002\001\252\324\030\014\n\007gateway\020\220N\202\323\344\223\002\030\022\026/v1/webhook_deliveries'
   _globals['_WEBHOOKSERVICE'].methods_by_name['ReplayDelivery']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['ReplayDelivery']._serialized_options = b'\252\324\030\017\n\007gateway\020\220N \312\001\202\323\344\223\0020\"+/v1/webhook_deliveries/{delivery_id}:replay:\001*'
-  _globals['_DELIVERYSTATE']._serialized_start=2305
-  _globals['_DELIVERYSTATE']._serialized_end=2491
-  _globals['_ENDPOINT']._serialized_start=177
-  _globals['_ENDPOINT']._serialized_end=369
-  _globals['_ATTEMPT']._serialized_start=372
-  _globals['_ATTEMPT']._serialized_end=557
-  _globals['_DELIVERY']._serialized_start=560
-  _globals['_DELIVERY']._serialized_end=976
-  _globals['_CREATEENDPOINTREQUEST']._serialized_start=978
-  _globals['_CREATEENDPOINTREQUEST']._serialized_end=1056
-  _globals['_CREATEENDPOINTRESPONSE']._serialized_start=1058
-  _globals['_CREATEENDPOINTRESPONSE']._serialized_end=1151
-  _globals['_GETENDPOINTREQUEST']._serialized_start=1153
-  _globals['_GETENDPOINTREQUEST']._serialized_end=1194
-  _globals['_GETENDPOINTRESPONSE']._serialized_start=1196
-  _globals['_GETENDPOINTRESPONSE']._serialized_end=1264
-  _globals['_LISTENDPOINTSREQUEST']._serialized_start=1266
-  _globals['_LISTENDPOINTSREQUEST']._serialized_end=1327
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=1329
-  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=1425
-  _globals['_UPDATEENDPOINTREQUEST']._serialized_start=1428
-  _globals['_UPDATEENDPOINTREQUEST']._serialized_end=1559
-  _globals['_UPDATEENDPOINTRESPONSE']._serialized_start=1561
-  _globals['_UPDATEENDPOINTRESPONSE']._serialized_end=1632
-  _globals['_DELETEENDPOINTREQUEST']._serialized_start=1634
-  _globals['_DELETEENDPOINTREQUEST']._serialized_end=1678
-  _globals['_DELETEENDPOINTRESPONSE']._serialized_start=1680
-  _globals['_DELETEENDPOINTRESPONSE']._serialized_end=1704
-  _globals['_TESTENDPOINTREQUEST']._serialized_start=1706
-  _globals['_TESTENDPOINTREQUEST']._serialized_end=1748
-  _globals['_TESTENDPOINTRESPONSE']._serialized_start=1750
-  _globals['_TESTENDPOINTRESPONSE']._serialized_end=1819
-  _globals['_GETDELIVERYREQUEST']._serialized_start=1821
-  _globals['_GETDELIVERYREQUEST']._serialized_end=1862
-  _globals['_GETDELIVERYRESPONSE']._serialized_start=1864
-  _globals['_GETDELIVERYRESPONSE']._serialized_end=1932
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1935
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2083
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2085
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2183
-  _globals['_REPLAYDELIVERYREQUEST']._serialized_start=2185
-  _globals['_REPLAYDELIVERYREQUEST']._serialized_end=2229
-  _globals['_REPLAYDELIVERYRESPONSE']._serialized_start=2231
-  _globals['_REPLAYDELIVERYRESPONSE']._serialized_end=2302
-  _globals['_WEBHOOKSERVICE']._serialized_start=2494
-  _globals['_WEBHOOKSERVICE']._serialized_end=3977
+  _globals['_WEBHOOKSERVICE'].methods_by_name['ListEvents']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\220\002\001\252\324\030\r\n\007gateway\020\300\270\002\202\323\344\223\002\014\022\n/v1/events'
+  _globals['_DELIVERYSTATE']._serialized_start=4873
+  _globals['_DELIVERYSTATE']._serialized_end=5059
+  _globals['_ENDPOINT']._serialized_start=209
+  _globals['_ENDPOINT']._serialized_end=860
+  _globals['_SIGNINGKEY']._serialized_start=862
+  _globals['_SIGNINGKEY']._serialized_end=964
+  _globals['_CLIENTCERTIFICATE']._serialized_start=966
+  _globals['_CLIENTCERTIFICATE']._serialized_end=1079
+  _globals['_ATTEMPT']._serialized_start=1082
+  _globals['_ATTEMPT']._serialized_end=1290
+  _globals['_DELIVERY']._serialized_start=1293
+  _globals['_DELIVERY']._serialized_end=1709
+  _globals['_CREATEENDPOINTREQUEST']._serialized_start=1712
+  _globals['_CREATEENDPOINTREQUEST']._serialized_end=2053
+  _globals['_CREATEENDPOINTREQUEST_HEADERSENTRY']._serialized_start=2007
+  _globals['_CREATEENDPOINTREQUEST_HEADERSENTRY']._serialized_end=2053
+  _globals['_CREATEENDPOINTRESPONSE']._serialized_start=2055
+  _globals['_CREATEENDPOINTRESPONSE']._serialized_end=2148
+  _globals['_GETENDPOINTREQUEST']._serialized_start=2150
+  _globals['_GETENDPOINTREQUEST']._serialized_end=2191
+  _globals['_GETENDPOINTRESPONSE']._serialized_start=2193
+  _globals['_GETENDPOINTRESPONSE']._serialized_end=2261
+  _globals['_LISTENDPOINTSREQUEST']._serialized_start=2263
+  _globals['_LISTENDPOINTSREQUEST']._serialized_end=2324
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_start=2326
+  _globals['_LISTENDPOINTSRESPONSE']._serialized_end=2422
+  _globals['_UPDATEENDPOINTREQUEST']._serialized_start=2425
+  _globals['_UPDATEENDPOINTREQUEST']._serialized_end=2693
+  _globals['_UPDATEENDPOINTRESPONSE']._serialized_start=2695
+  _globals['_UPDATEENDPOINTRESPONSE']._serialized_end=2766
+  _globals['_DELETEENDPOINTREQUEST']._serialized_start=2768
+  _globals['_DELETEENDPOINTREQUEST']._serialized_end=2812
+  _globals['_DELETEENDPOINTRESPONSE']._serialized_start=2814
+  _globals['_DELETEENDPOINTRESPONSE']._serialized_end=2838
+  _globals['_ROTATEENDPOINTSECRETREQUEST']._serialized_start=2840
+  _globals['_ROTATEENDPOINTSECRETREQUEST']._serialized_end=2934
+  _globals['_ROTATEENDPOINTSECRETRESPONSE']._serialized_start=2936
+  _globals['_ROTATEENDPOINTSECRETRESPONSE']._serialized_end=3035
+  _globals['_SETENDPOINTHEADERSREQUEST']._serialized_start=3038
+  _globals['_SETENDPOINTHEADERSREQUEST']._serialized_end=3216
+  _globals['_SETENDPOINTHEADERSREQUEST_HEADERSENTRY']._serialized_start=2007
+  _globals['_SETENDPOINTHEADERSREQUEST_HEADERSENTRY']._serialized_end=2053
+  _globals['_SETENDPOINTHEADERSRESPONSE']._serialized_start=3218
+  _globals['_SETENDPOINTHEADERSRESPONSE']._serialized_end=3293
+  _globals['_SETENDPOINTCERTIFICATEREQUEST']._serialized_start=3295
+  _globals['_SETENDPOINTCERTIFICATEREQUEST']._serialized_end=3403
+  _globals['_SETENDPOINTCERTIFICATERESPONSE']._serialized_start=3405
+  _globals['_SETENDPOINTCERTIFICATERESPONSE']._serialized_end=3484
+  _globals['_LISTSIGNINGKEYSREQUEST']._serialized_start=3486
+  _globals['_LISTSIGNINGKEYSREQUEST']._serialized_end=3549
+  _globals['_LISTSIGNINGKEYSRESPONSE']._serialized_start=3551
+  _globals['_LISTSIGNINGKEYSRESPONSE']._serialized_end=3646
+  _globals['_RECOVERENDPOINTREQUEST']._serialized_start=3649
+  _globals['_RECOVERENDPOINTREQUEST']._serialized_end=3804
+  _globals['_RECOVERENDPOINTRESPONSE']._serialized_start=3806
+  _globals['_RECOVERENDPOINTRESPONSE']._serialized_end=3891
+  _globals['_ANNOUNCEDEVENT']._serialized_start=3894
+  _globals['_ANNOUNCEDEVENT']._serialized_end=4045
+  _globals['_LISTEVENTSREQUEST']._serialized_start=4048
+  _globals['_LISTEVENTSREQUEST']._serialized_end=4179
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=4181
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=4272
+  _globals['_TESTENDPOINTREQUEST']._serialized_start=4274
+  _globals['_TESTENDPOINTREQUEST']._serialized_end=4316
+  _globals['_TESTENDPOINTRESPONSE']._serialized_start=4318
+  _globals['_TESTENDPOINTRESPONSE']._serialized_end=4387
+  _globals['_GETDELIVERYREQUEST']._serialized_start=4389
+  _globals['_GETDELIVERYREQUEST']._serialized_end=4430
+  _globals['_GETDELIVERYRESPONSE']._serialized_start=4432
+  _globals['_GETDELIVERYRESPONSE']._serialized_end=4500
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=4503
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=4651
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=4653
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=4751
+  _globals['_REPLAYDELIVERYREQUEST']._serialized_start=4753
+  _globals['_REPLAYDELIVERYREQUEST']._serialized_end=4797
+  _globals['_REPLAYDELIVERYRESPONSE']._serialized_start=4799
+  _globals['_REPLAYDELIVERYRESPONSE']._serialized_end=4870
+  _globals['_WEBHOOKSERVICE']._serialized_start=5062
+  _globals['_WEBHOOKSERVICE']._serialized_end=7603
 # @@protoc_insertion_point(module_scope)

@@ -61,6 +61,31 @@ class WebhookServiceStub:
                 request_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.DeleteEndpointRequest.SerializeToString,
                 response_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.DeleteEndpointResponse.FromString,
                 _registered_method=True)
+        self.RotateEndpointSecret = channel.unary_unary(
+                '/podium.webhook.v1.WebhookService/RotateEndpointSecret',
+                request_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.RotateEndpointSecretRequest.SerializeToString,
+                response_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.RotateEndpointSecretResponse.FromString,
+                _registered_method=True)
+        self.SetEndpointHeaders = channel.unary_unary(
+                '/podium.webhook.v1.WebhookService/SetEndpointHeaders',
+                request_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointHeadersRequest.SerializeToString,
+                response_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointHeadersResponse.FromString,
+                _registered_method=True)
+        self.SetEndpointCertificate = channel.unary_unary(
+                '/podium.webhook.v1.WebhookService/SetEndpointCertificate',
+                request_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointCertificateRequest.SerializeToString,
+                response_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointCertificateResponse.FromString,
+                _registered_method=True)
+        self.ListSigningKeys = channel.unary_unary(
+                '/podium.webhook.v1.WebhookService/ListSigningKeys',
+                request_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ListSigningKeysRequest.SerializeToString,
+                response_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ListSigningKeysResponse.FromString,
+                _registered_method=True)
+        self.RecoverEndpoint = channel.unary_unary(
+                '/podium.webhook.v1.WebhookService/RecoverEndpoint',
+                request_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.RecoverEndpointRequest.SerializeToString,
+                response_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.RecoverEndpointResponse.FromString,
+                _registered_method=True)
         self.TestEndpoint = channel.unary_unary(
                 '/podium.webhook.v1.WebhookService/TestEndpoint',
                 request_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.TestEndpointRequest.SerializeToString,
@@ -81,6 +106,11 @@ class WebhookServiceStub:
                 request_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ReplayDeliveryRequest.SerializeToString,
                 response_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ReplayDeliveryResponse.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/podium.webhook.v1.WebhookService/ListEvents',
+                request_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
 
 
 class WebhookServiceServicer:
@@ -89,9 +119,10 @@ class WebhookServiceServicer:
     """
 
     def CreateEndpoint(self, request, context):
-        """Adds an endpoint. Its signing secret is in this answer and never shown again.
-        INVALID_ARGUMENT: a URL that is not http(s) or not allowed as a target, or an unknown type of
-        event.
+        """Adds an endpoint. Its signing secret is in this answer and never shown again. An endpoint of
+        one run is also told what was announced about that run before the endpoint was added.
+        INVALID_ARGUMENT: a URL that is not http(s) or not allowed as a target, an unknown type of
+        event, a filter that is not CEL, a reserved header.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,7 +143,8 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateEndpoint(self, request, context):
-        """Changes an endpoint. ABORTED: `etag` is not the current one.
+        """Changes an endpoint. Its secret, headers and client certificate stay as they are. One that is
+        enabled again goes on with the deliveries that waited. ABORTED: `etag` is not the current one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,6 +153,47 @@ class WebhookServiceServicer:
     def DeleteEndpoint(self, request, context):
         """Removes an endpoint; deliveries that have not gone out are dropped. Deleting it again changes
         nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateEndpointSecret(self, request, context):
+        """Gives an endpoint a new signing secret, shown this once. Until the overlap is over, messages
+        are signed with both, so that the receiver can change over at any moment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetEndpointHeaders(self, request, context):
+        """Replaces the headers that are sent with every message. Their values are kept encrypted and
+        never shown. INVALID_ARGUMENT: a reserved or malformed name or value.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetEndpointCertificate(self, request, context):
+        """Sets the client certificate that Podium shows to the endpoint (mutual TLS), or removes it when
+        both values are empty. The key is kept encrypted and never shown.
+        INVALID_ARGUMENT: not PEM, or the key does not belong to the certificate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSigningKeys(self, request, context):
+        """The public keys that check v1a (Ed25519) signatures, by endpoint, newest endpoint first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecoverEndpoint(self, request, context):
+        """Sends again what an endpoint did not get since a time: its dead deliveries, and with
+        `include_missed` also events it would have been told of but was not, being disabled or not yet
+        there. FAILED_PRECONDITION: the endpoint is disabled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,6 +227,15 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvents(self, request, context):
+        """Events of the organisation after a position, in the order in which they were announced: for
+        those who would rather pull than be called. Nothing is missed and nothing comes twice when each
+        call gives the `next_after` of the one before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WebhookServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -182,6 +264,31 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     request_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.DeleteEndpointRequest.FromString,
                     response_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.DeleteEndpointResponse.SerializeToString,
             ),
+            'RotateEndpointSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateEndpointSecret,
+                    request_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.RotateEndpointSecretRequest.FromString,
+                    response_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.RotateEndpointSecretResponse.SerializeToString,
+            ),
+            'SetEndpointHeaders': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetEndpointHeaders,
+                    request_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointHeadersRequest.FromString,
+                    response_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointHeadersResponse.SerializeToString,
+            ),
+            'SetEndpointCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetEndpointCertificate,
+                    request_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointCertificateRequest.FromString,
+                    response_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointCertificateResponse.SerializeToString,
+            ),
+            'ListSigningKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSigningKeys,
+                    request_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ListSigningKeysRequest.FromString,
+                    response_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ListSigningKeysResponse.SerializeToString,
+            ),
+            'RecoverEndpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecoverEndpoint,
+                    request_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.RecoverEndpointRequest.FromString,
+                    response_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.RecoverEndpointResponse.SerializeToString,
+            ),
             'TestEndpoint': grpc.unary_unary_rpc_method_handler(
                     servicer.TestEndpoint,
                     request_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.TestEndpointRequest.FromString,
@@ -201,6 +308,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.ReplayDelivery,
                     request_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ReplayDeliveryRequest.FromString,
                     response_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ReplayDeliveryResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ListEventsRequest.FromString,
+                    response_serializer=podium_dot_webhook_dot_v1_dot_webhook__pb2.ListEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -351,6 +463,141 @@ class WebhookService:
             _registered_method=True)
 
     @staticmethod
+    def RotateEndpointSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.webhook.v1.WebhookService/RotateEndpointSecret',
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.RotateEndpointSecretRequest.SerializeToString,
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.RotateEndpointSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetEndpointHeaders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.webhook.v1.WebhookService/SetEndpointHeaders',
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointHeadersRequest.SerializeToString,
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointHeadersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetEndpointCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.webhook.v1.WebhookService/SetEndpointCertificate',
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointCertificateRequest.SerializeToString,
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.SetEndpointCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSigningKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.webhook.v1.WebhookService/ListSigningKeys',
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.ListSigningKeysRequest.SerializeToString,
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.ListSigningKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecoverEndpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.webhook.v1.WebhookService/RecoverEndpoint',
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.RecoverEndpointRequest.SerializeToString,
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.RecoverEndpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def TestEndpoint(request,
             target,
             options=(),
@@ -448,6 +695,33 @@ class WebhookService:
             '/podium.webhook.v1.WebhookService/ReplayDelivery',
             podium_dot_webhook_dot_v1_dot_webhook__pb2.ReplayDeliveryRequest.SerializeToString,
             podium_dot_webhook_dot_v1_dot_webhook__pb2.ReplayDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.webhook.v1.WebhookService/ListEvents',
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.ListEventsRequest.SerializeToString,
+            podium_dot_webhook_dot_v1_dot_webhook__pb2.ListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
