@@ -55,9 +55,10 @@ _SHAPES = [
     )
 ]
 _MEASURE = re.compile(
-    r"\d+(?:st|nd|rd|th|am|pm|a\.m|x|px|pt|em|kb|mb|gb|tb|km|kg|mg|ml|cm|mm|hz|khz|mhz|ghz|bit|fps"
-    r"|mins?|minutes?|minuten|minutos|minuti|dk|dakika|h|hs|hrs?|hours?|stunden|s|secs?|seconds?"
-    r"|days?|d|w|k|m|er|fa|dias|horas|jam|menit|phut|usd|eur|inr|g|min|мин)",
+    r"\d+(?:st|nd|rd|th|am|pm|a\.m|px|pt|em|kb|mb|gb|tb|km|kg|mg|ml|cm|mm|hz|khz|mhz|ghz|bit|fps"
+    r"|mins?|minutes?|minuten|minutos|minuti|dk|dakika|hs|hrs?|hours?|stunden|secs?|seconds?|mah"
+    r"|days?|er|fa|dias|horas|jam|menit|phut|usd|eur|inr|min|мин)"
+    r"|\d{1,3}[xshdkmg]|\d{1,4}[pw]",
     re.IGNORECASE,
 )
 _SHOUTED = """

@@ -251,4 +251,6 @@ def html_text(markup: str) -> str:
     reader.close()
     joined = "".join(reader.out)
     joined = re.sub(r"[ \t]*\t[ \t]*", CELL, joined)
+    # A cell with a dash stands between the halves of a code.
+    joined = re.sub(r"\t[-–—·•]\t", CELL, joined)
     return re.sub(r"[ \t]*\n[ \t]*", "\n", joined)

@@ -40,6 +40,7 @@ _NOT_CODES = [
         r"(?<![\w.])v?\d+(?:\.\d+){2,}(?![\w])",
         # Dates and times.
         rf"(?<!\d)(?:19|20)\d\d[-/.]{_MM}[-/.]{_DD}(?!\d)",
+        r"(?<![\w-])20[2-4]\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?![\w-])",
         rf"(?<!\d){_DD}[-/.]{_MM}[-/.]{_YY}(?![\d-])",
         rf"(?<!\d){_MM}[-/.]{_DD}[-/.]{_YY}(?![\d-])",
         rf"(?<!\d)\d{{1,2}}(?:st|nd|rd|th|\.|er|º)?[ -](?:de |of )?"
@@ -80,6 +81,8 @@ _NOT_CODES = [
         r"(?:se terminant par|finissant par|che termina con|termina en|kończąc\w+ się(?: na)?"
         r"|końcówk\w+|оканчивающ\w+ся на|sonu|尾号为?|尾號為?|末尾|下[4四]桁|끝번호|끝자리)"
         r"[: ]{0,2}[*x]*\d{2,6}",
+        r"(?-i:(?<=from )|(?<=in )|(?<=aus )|(?<=near )|(?<=depuis )|(?<=desde ))"
+        r"(?-i:\d{5} [A-Z][a-zß-ÿ]{2,20})",
         r"(?-i:\b[A-Z]{2}[ ,]{1,2}\d{5}(?:-\d{4})?\b(?=[, \n]|$))",
         r"\b\d{1,5}(?: [A-Z][\w.]{1,15}){1,3} (?:street|st|avenue|ave|road|rd|parkway|pkwy"
         r"|blvd|boulevard|drive|dr|lane|ln|way|court|plaza|square|suite|floor)\b\.?",

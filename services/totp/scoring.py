@@ -54,6 +54,11 @@ _EXAMPLE = re.compile(
     r"|比如|たとえば|例えば|예를 들어)[,:\s\"'(]*\Z",
     re.IGNORECASE,
 )
+_VALIDITY = re.compile(
+    r"['\")\]*»” ]{0,3}(?:expires|is valid|is good for|ist gültig|expire |caduca|scade|expira"
+    r"|verloopt|wygasa|действ|有効|有效|유효)",
+    re.IGNORECASE,
+)
 _BARGAIN = re.compile(
     r"(?:\boff\b|at checkout|discount|\bsale\b|coupon|promo|\bsave \x00|rabatt|gutschein|descuento"
     r"|desconto|sconto|réduction|korting|скидк|zniżk|indirim|割引|할인|优惠|折扣|خصم)",
@@ -83,6 +88,7 @@ class Field:
         self.text = text
         self.labels = found
         self.candidates = pieces[:MAX_CANDIDATES]
+        self._starts = [candidate.start for candidate in self.candidates]
         self._label_ends = [label.end for label in found]
         self._label_starts = [label.start for label in found]
         self._numbers = [c.start for c in self.candidates if any(d.isdigit() for d in c.value)]
@@ -105,13 +111,18 @@ class Field:
         return scored
 
     def _joined(self, first: Candidate, second: Candidate) -> bool:
-        return _AND.fullmatch(self.text[first.end : second.start]) is not None
+        gap = self.text[first.end : second.start]
+        if "\n" in gap and not gap.strip():
+            # A list of codes that look alike, a line for each.
+            alike = (first.shape, len(first.value)) == (second.shape, len(second.value))
+            return alike and self._on_its_own_line(first) and self._on_its_own_line(second)
+        return _AND.fullmatch(gap) is not None
 
     def _score(self, candidate: Candidate) -> Scored:
         own_line = self._on_its_own_line(candidate)
         before = self.labels[: bisect_right(self._label_ends, candidate.start)][-12:]
         after = self.labels[bisect_left(self._label_starts, candidate.end) :][:6]
-        tells = self._tells_what(candidate, after)
+        tells = self._tells_what(candidate, after) and not self._names_next(after[0])
         told_code = tells and after[0].kind is not Kind.NOT_A_CODE
         direct = self._named_directly(candidate, before, tells)
         score = self._support(candidate, before, after, own_line)
@@ -119,6 +130,8 @@ class Field:
         score -= self._oddities(candidate, direct)
         if not direct:
             score -= self._objection(candidate, before, after, own_line)
+        if _VALIDITY.match(self.text, candidate.end):
+            score += 2.0
         if direct or told_code:
             score += 4.0 if direct else 2.0
         return Scored(candidate.value, score + (3.0 if own_line else 0.0), direct or told_code)
@@ -186,6 +199,14 @@ class Field:
             return False
         # "123456 - code", line end, "9988 - order": each line says what its own number is.
         return not ("\n" in gap and tells and self._names_the_line(before[-1]))
+
+    def _names_next(self, label: Label) -> bool:
+        """Whether the word is about the number after it: `Customer 77: your code is 118204`."""
+        place = bisect_left(self._starts, label.end)
+        if place == len(self.candidates):
+            return False
+        gap = self.text[label.end : self.candidates[place].start]
+        return "\n" not in gap and len(gap) <= 24 and _LINK.fullmatch(gap) is not None
 
     def _names_the_line(self, label: Label) -> bool:
         """Whether the number that this word is about stands before it on its line."""

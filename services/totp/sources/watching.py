@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 import aiohttp
-import sqlalchemy as sa
 
 from libs import context, egress, errors
 from libs.lease import Work
@@ -57,7 +56,7 @@ class Watcher:
             topic=sources.TOPIC,
             table=table,
             key_column=sources.KEY,
-            due=lambda _tx: sa.true(),
+            due=sources.due,
             perform=self._perform,
             concurrency=settings.totp_sources,
             ttl_s=settings.lease_ttl_s,

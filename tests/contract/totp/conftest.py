@@ -24,6 +24,5 @@ async def shared(
 ) -> AsyncIterator[Running]:
     """One service for the tests of a module, which keep apart by their organisations."""
     home = tmp_path_factory.mktemp("totp")
-    more = {"totp_pull_s": 0.05, "totp_mail_poll_s": 0.05}
-    async with running(TotpService, home, redis_url, **more) as service:
+    async with running(TotpService, home, redis_url, totp_pull_s=0.05) as service:
         yield service

@@ -223,6 +223,28 @@ async def test_no_canary_is_found_in_anything_written(
             await totp.stub(STUB).SubmitMessage(unsure)
         claim = pb.ClaimCodeRequest(challenge_id=opened.challenge.challenge_id)
         codes.append((await task.ClaimCode(claim)).code)
+    asked = await _links_and_sources(totp)
+    await eventually(lambda: "cannot be reached" in caplog.text, within=20)
+    for seed in (CANARY_SEED + "1", "otpauth://hotp/x?secret=" + CANARY_SEED):
+        with pytest.raises(errors.Invalid) as caught:
+            await create(totp, name="bad", totp_seed=seed)
+        assert CANARY_SEED not in caught.value.message
+    async with Redis.from_url(redis_url) as redis:
+        await eventually(lambda: _published(redis, 7))
+        events = repr(await redis.xrange(PREFIX + "totp"))
+    written = caplog.text.encode() + events.encode()
+    written += b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    secrets = (CANARY_SEED, CANARY_PASSWORD, CANARY_TOKEN, CANARY_MAIL, asked.signing_secret)
+    for canary in (*secrets, *codes[:1]):
+        assert canary.encode() not in written
+    # Six digits may turn up in the bytes of a database by chance; logs and events are text.
+    assert all(code not in caplog.text + events for code in codes)
+    assert b"totp.required" in written
+
+
+async def _links_and_sources(totp: Running) -> pb.CreateSourceResponse:
+    """Lets a link be claimed and refused, and sources and a rotated password be kept."""
+    task = totp.stub(STUB, as_="task")
     link = f"Click to sign in: https://acme.test/magic?token={CANARY_TOKEN}"
     accepting = pb.OpenChallengeRequest(identifier="l@x.test", link_hosts=["acme.test"])
     opened = await task.OpenChallenge(accepting)
@@ -242,22 +264,7 @@ async def test_no_canary_is_found_in_anything_written(
         pb.CreateSourceRequest(name="url", identifier="jo@x.test", pull=pull)
     )
     await update(totp, password=CANARY_PASSWORD + "!")
-    await eventually(lambda: "cannot be reached" in caplog.text, within=20)
-    for seed in (CANARY_SEED + "1", "otpauth://hotp/x?secret=" + CANARY_SEED):
-        with pytest.raises(errors.Invalid) as caught:
-            await create(totp, name="bad", totp_seed=seed)
-        assert CANARY_SEED not in caught.value.message
-    async with Redis.from_url(redis_url) as redis:
-        await eventually(lambda: _published(redis, 7))
-        events = repr(await redis.xrange(PREFIX + "totp"))
-    written = caplog.text.encode() + events.encode()
-    written += b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    secrets = (CANARY_SEED, CANARY_PASSWORD, CANARY_TOKEN, CANARY_MAIL, asked.signing_secret)
-    for canary in (*secrets, *codes[:1]):
-        assert canary.encode() not in written
-    # Six digits may turn up in the bytes of a database by chance; logs and events are text.
-    assert all(code not in caplog.text + events for code in codes)
-    assert b"totp.required" in written
+    return asked
 
 
 async def _published(redis: Redis, count: int) -> bool:

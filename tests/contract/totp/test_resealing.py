@@ -58,15 +58,8 @@ async def test_every_secret_moves_to_the_new_key(tmp_path: Path, redis_url: str)
         assert await asking.claim(await asking.open()) == "482913"
         assert "•" in (await asking.messages())[0].redacted_text
         # The new seal is bound to its row as the old one was.
-        rows = await service.mesh.db.read(
-            lambda tx: dict(
-                tx.execute(
-                    credentials.select().with_only_columns(
-                        credentials.c.name, credentials.c.password_sealed
-                    )
-                ).all()
-            )
-        )
+        stored = await service.mesh.db.read(lambda tx: tx.execute(credentials.select()).all())
+        rows = {row.name: row.password_sealed for row in stored}
         for name, other in (("one", "two"), ("two", "one")):
             swap = credentials.update().where(credentials.c.name == name)
             swapped = swap.values(password_sealed=rows[other])

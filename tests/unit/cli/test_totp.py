@@ -16,6 +16,7 @@ class FakeEdge(totp_pb2_grpc.TotpServiceServicer):
     """Answers the shortest thing that is well-formed."""
 
     def __init__(self):
+        self.address = ""
         self.asked = []
 
     def UpdateCredential(self, request, context):

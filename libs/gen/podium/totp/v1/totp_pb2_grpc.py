@@ -155,7 +155,8 @@ class TotpServiceServicer:
 
     def UpdateCredential(self, request, context):
         """Changes a credential: fields that are given replace what was kept, others stay. A new password
-        or seed counts up `version`. FAILED_PRECONDITION: `version` is given and is not the present one.
+        or seed counts up `version`. FAILED_PRECONDITION: `version` is given and is not the present
+        one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
