@@ -45,10 +45,19 @@ def keys_of(home: Layout) -> Keys:
     if not pair.exists():
         private, public = identity.generate()
         _keep(pair, json.dumps({"private": private, "public": public}))
-    vault = home.secrets / "vault-keys.json"
+    vault = _vault_file(home)
     if not vault.exists():
         _keep(vault, Vault.fresh_text())
     return Keys(**json.loads(pair.read_text()), vault=vault.read_text().strip())
+
+
+def keep_vault_keys(home: Layout, text: str) -> None:
+    """Replaces the keys that seal secrets at rest; a running mesh does not notice."""
+    _keep(_vault_file(home), text)
+
+
+def _vault_file(home: Layout) -> Path:
+    return home.secrets / "vault-keys.json"
 
 
 def api_key_file(home: Layout) -> Path:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gateway import store
-from libs import errors, ids
+from libs import errors, ids, metrics
 from libs.clock import Clock
 from libs.db import Database, Tx
 
@@ -70,7 +70,9 @@ class Keys:
         cached = self._cache.get(handle)
         if cached is not None and self._clock.monotonic() < cached.until:
             self._cache.move_to_end(handle)
+            metrics.KEY_LOOKUPS.labels("cache").inc()
             return cached.key
+        metrics.KEY_LOOKUPS.labels("database").inc()
         key = await self._db.read(lambda tx: store.key_by_handle(tx, handle))
         self._cache[handle] = _Cached(key, self._clock.monotonic() + self._cache_s)
         self._cache.move_to_end(handle)

@@ -19,7 +19,7 @@ from gateway.bulkheads import Bulkhead
 from gateway.catalog import Method
 from gateway.failures import told
 from gateway.settings import GatewaySettings
-from libs import errors
+from libs import errors, metrics
 from libs.clock import Clock
 from libs.rpc import client
 
@@ -109,7 +109,7 @@ class Upstreams:
 
     async def _ask(self, guard: Guard, method: Method, request: bytes, budget: Budget) -> bytes:
         leave = guard.breaker.admit()
-        outcome = Outcome.NEUTRAL
+        outcome, code, began = Outcome.NEUTRAL, "CANCELLED", self._clock.monotonic()
         answer = asyncio.ensure_future(self._start(method, request, budget))
         try:
             if method.waits:
@@ -118,14 +118,16 @@ class Upstreams:
                 if not answer.done():
                     leave.tell(Outcome.NEUTRAL)
             received = await answer
-            outcome = Outcome.ANSWERED
+            outcome, code = Outcome.ANSWERED, "OK"
             return received
         except grpc.RpcError as error:
+            code = code_of(error).name
             outcome = outcome_of(code_of(error), budget.is_enough)
             raise told(error, method.rpc) from None
         finally:
             answer.cancel()
             leave.tell(outcome)
+            metrics.asked(method.rpc.path, code, self._clock.monotonic() - began)
 
     def _left(self, method: Method, budget: Budget, began: float) -> Budget:
         if budget.limit_s is None:
@@ -203,7 +205,12 @@ def _guard(
     upstream: str, settings: GatewaySettings, clock: Clock, on_open: Callable[[Breaker], None]
 ) -> Guard:
     threshold, reset_s = settings.breaker_threshold, settings.breaker_reset_s
-    return Guard(
+    guard = Guard(
         Breaker(upstream, threshold, reset_s, clock, on_open),
         Bulkhead(upstream, settings.room(upstream)),
     )
+    breaker, bulkhead = guard.breaker, guard.bulkhead
+    metrics.BREAKER_OPEN.labels(upstream).set_function(lambda: int(breaker.state != "closed"))
+    metrics.BULKHEAD_RUNNING.labels(upstream).set_function(lambda: bulkhead.running)
+    metrics.BULKHEAD_QUEUED.labels(upstream).set_function(lambda: bulkhead.queued)
+    return guard

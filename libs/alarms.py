@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from libs import db, ids
+from libs import db, ids, metrics
 from libs.db import Database
 from podium.common.v1 import event_pb2
 
@@ -47,6 +47,7 @@ async def dead_letter(
     database: Database, group: str, event: event_pb2.Event | None, stream: str, reason: str
 ) -> None:
     """An event that a group gave up. About an alert that was given up none is raised."""
+    metrics.DEAD_LETTERS.labels(event.type if event else "").inc()
     if event is None or event.type == ALERT:
         return
     about = {

@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from libs import db, outbox, telemetry
+from libs import db, metrics, outbox, telemetry
 from libs.clock import Clock
 from libs.events.bus import Bus, BusUnavailable, StreamLost
 from libs.stopping import together
@@ -49,6 +49,7 @@ class Relay:
         self._well_since: float | None = None
         self._work = asyncio.Event()
         self._marking = asyncio.Event()
+        metrics.OUTBOX_WAITING.set_function(lambda: len(self._queue))
 
     def hand_over(self, tx: db.Tx) -> None:
         """Takes the events of a commit; called right after it."""
@@ -133,6 +134,7 @@ class Relay:
         if self._well_since is None:
             self._well_since = self.clock.monotonic()
         if batch:
+            metrics.EVENTS_PUBLISHED.inc(len(batch))
             telemetry.count_messages(self.service, batch)
             self._published.extend(event.event_id for event in batch)
             self._marking.set()

@@ -54,7 +54,7 @@ class Vault:
         if not keys:
             raise ValueError("a vault needs at least one key")
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
-        self._newest = max(keys)
+        self.newest = max(keys)
 
     @classmethod
     def from_text(cls, text: str) -> Vault:
@@ -70,8 +70,13 @@ class Vault:
     def seal(self, plaintext: bytes, aad: bytes) -> bytes:
         """Key id, nonce and ciphertext in one value."""
         nonce = ids.random_bytes(_NONCE_BYTES)
-        sealed = self._ciphers[self._newest].encrypt(nonce, plaintext, aad)
-        return bytes([self._newest]) + nonce + sealed
+        sealed = self._ciphers[self.newest].encrypt(nonce, plaintext, aad)
+        return bytes([self.newest]) + nonce + sealed
+
+    @staticmethod
+    def key_id(sealed: bytes) -> int:
+        """The id of the key that a value rests under."""
+        return sealed[0]
 
     def open(self, sealed: bytes, aad: bytes) -> bytes:
         """The value that was sealed with the same associated data; Internal when tampered with."""

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     token_public_key: str = Field("", description="checks the others' tokens; base64 of 32 bytes")
     vault_keys: str = Field("", description='keys for secrets at rest: {"1": "<base64>"}')
     log_level: str = "INFO"
+    metrics_listen: str = Field("", description='"host:port" that serves figures for Prometheus')
     traces: bool = True
     allow_private_targets: bool = Field(
         False, description="outgoing requests may reach private addresses (local use)"

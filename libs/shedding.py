@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libs import errors
+from libs import errors, metrics
 
 RETRY_AFTER_S = 1.0
 
@@ -20,6 +20,7 @@ class Shedding:
     def check(self) -> None:
         """Raises Exhausted when new calls are refused."""
         if self._because:
+            metrics.SHED.inc()
             raise errors.Exhausted(
                 f"this replica is short of {self._because}; another one has room",
                 reason="REPLICA_OVERLOADED",

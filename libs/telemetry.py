@@ -6,7 +6,6 @@ reads them). A line is written when its span ends, so a killed process loses onl
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from opentelemetry import propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -40,7 +40,7 @@ class FileExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Writes the spans at once."""
-        lines = b"".join(json.dumps(_as_dict(span)).encode() + b"\n" for span in spans)
+        lines = b"".join(orjson.dumps(_as_dict(span)) + b"\n" for span in spans)
         os.write(self._file, lines)
         return SpanExportResult.SUCCESS
 
@@ -161,7 +161,7 @@ class JsonFormatter(logging.Formatter):
                 line[name] = value
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return orjson.dumps(line, default=str).decode()
 
 
 def _start_logs(service: str, replica: str, level: str) -> None:

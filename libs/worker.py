@@ -10,14 +10,17 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
 
-from libs import errors, lease
+from libs import errors, lease, metrics
 from libs.clock import Clock
 from libs.db import Database, Tx
 from libs.lease import Work
+from libs.recovery import Recoveries
+from libs.recovery.takeover import Takeovers
 from libs.signals import Signals
 from libs.stopping import stop, together
 
@@ -31,9 +34,10 @@ log = logging.getLogger(__name__)
 class Worker:
     """Performs the due rows of one leased table, up to `concurrency` at a time.
 
-    `due(tx)` is the condition under which a row wants work. `perform(work)` carries one row out and
-    must leave it in a state that is no longer due, or due later; it is cancelled when the lease is
-    lost or the replica drains, and another replica then claims the row.
+    `due` is the condition under which a row wants work: one that is built once, with `lease.NOW`
+    for the present, or `due(tx)` when it has to look at other rows first. `perform(work)` carries
+    one row out and must leave it in a state that is no longer due, or due later; it is cancelled
+    when the lease is lost or the replica drains, and another replica then claims the row.
     """
 
     def __init__(
@@ -47,14 +51,16 @@ class Worker:
         topic: str,
         table: sa.Table,
         key_column: str,
-        due: Callable[[Tx], sa.ColumnElement[bool]],
+        due: sa.ColumnElement[bool] | Callable[[Tx], sa.ColumnElement[bool]],
         perform: Callable[[Work], Awaitable[None]],
         concurrency: int = 32,
         ttl_s: float = 4.0,
         sweep_s: float = 0.5,
         order_by: Any = None,
+        recoveries: Recoveries | None = None,
     ) -> None:
         self.name = name
+        self._recoveries = recoveries
         self._database = database
         self._signals = signals
         self._clock = clock
@@ -75,6 +81,7 @@ class Worker:
         self._taking: asyncio.Task[list[Work]] | None = None
         self._draining = False
         self._room = asyncio.Event()
+        metrics.count_work(name, lambda: len(self._active), concurrency)
 
     async def run(self) -> None:
         """Claims and performs until cancelled."""
@@ -135,6 +142,8 @@ class Worker:
         if not self._active:
             self._renewed_at = self._clock.monotonic()
         for work in claimed:
+            if work.taken_from:
+                metrics.LEASES_TAKEN_OVER.labels(self.name).inc()
             self._displace(work.key)
             task = asyncio.create_task(self._carry_out(work), name=f"{self.name}-{work.key}")
             self._active[work.key, work.fence] = (work, task)
@@ -149,10 +158,19 @@ class Worker:
                 task.cancel()
 
     def _any_due(self, tx: Tx) -> bool:
+        look = self._due_of(self._due(tx)) if callable(self._due) else self._look
+        return tx.execute(look, {"now": tx.now}).first() is not None
+
+    @cached_property
+    def _look(self) -> sa.Select[Any]:
+        """Asked several times a second: building it costs more than the answer."""
+        assert not callable(self._due)
+        return self._due_of(self._due)
+
+    def _due_of(self, due: sa.ColumnElement[bool]) -> sa.Select[Any]:
         table = self._table
-        free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < tx.now)
-        query = sa.select(table.c[self._key_column]).where(free, self._due(tx)).limit(1)
-        return tx.execute(query).first() is not None
+        free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < lease.NOW)
+        return sa.select(table.c[self._key_column]).where(free, due).limit(1)
 
     def _take(self, tx: Tx, limit: int) -> list[Work]:
         return lease.claim(
@@ -161,7 +179,7 @@ class Worker:
             self._key_column,
             self._owner,
             self._ttl_s,
-            where=self._due(tx),
+            where=self._due(tx) if callable(self._due) else self._due,
             limit=limit,
             order_by=self._order_by,
         )
@@ -169,6 +187,9 @@ class Worker:
     async def _carry_out(self, work: Work) -> None:
         backoff_s = 0.0
         try:
+            if work.taken_from and self._recoveries is not None:
+                taken = Takeovers(self._recoveries, self._database)
+                await taken.record(self._table, self._key_column, work)
             await self._perform(work)
             self._backoffs.pop(work.key, None)
         except errors.Aborted as lost:
@@ -226,6 +247,7 @@ class Worker:
             for key, fence in held:
                 if key in lost and (key, fence) in self._active:
                     log.warning("%s lost the lease of %s", self.name, key)
+                    metrics.LEASES_LOST.labels(self.name).inc()
                     self._active[key, fence][1].cancel()
 
     async def _lost(self, held: list[tuple[str, int]]) -> set[str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from gateway.cli import views
+from gateway.cli.artifacts import ARTIFACT_COLUMNS, save
 from gateway.cli.commands import Group, limit_option, terminal
 from gateway.cli.terminal import Terminal
 from libs import ids
@@ -23,14 +25,6 @@ FIELDS = (
     ("warnings", "warnings"),
 )
 COLUMNS = (*FIELDS[:5], ("ended", "end_time"))
-ARTIFACT_COLUMNS = (
-    ("artifact", "artifact_id"),
-    ("kind", "kind"),
-    ("name", "name"),
-    ("bytes", "size_bytes"),
-    ("type", "content_type"),
-    ("run", "run_id"),
-)
 
 
 @click.group(cls=Group)
@@ -120,17 +114,5 @@ def artifact(term: Terminal, artifact_id: str, output: Path) -> None:
     term.tell(f"{saved}  {found.size_bytes} bytes")
 
 
-def save(term: Terminal, artifact: pb.Artifact, output: Path) -> Path:
-    """Write the bytes of an artifact to a file, or into a folder under its own name."""
-    target = output / Path(artifact.name).name if output.is_dir() else output
-    request = pb.GetArtifactContentRequest(artifact_id=artifact.artifact_id)
-    try:
-        # Written aside first, so that a broken stream leaves no half file under the name.
-        partial = target.with_name(target.name + ".part")
-        with partial.open("wb") as file:
-            for piece in term.edge.stream(term.edge.browser_session.GetArtifactContent, request):
-                file.write(piece.data)
-        partial.replace(target)
-    except OSError as why:
-        raise click.UsageError(f"cannot write {target}: {why.strerror}") from None
-    return target
+for command in views.COMMANDS:
+    sessions.add_command(command)

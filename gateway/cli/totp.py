@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from deploy.demo.codes import Authenticator
+from gateway.cli import sources
 from gateway.cli.commands import Group, limit_option, terminal
 from gateway.cli.terminal import Terminal
 from podium.totp.v1 import totp_pb2 as pb
@@ -22,6 +23,8 @@ FIELDS = (
     ("password", "has_password"),
     ("seed", "has_totp_seed"),
     ("codes arrive at", "totp_identifier"),
+    ("folder", "folder"),
+    ("version", "version"),
     ("created", "create_time"),
 )
 CHALLENGE_COLUMNS = (
@@ -31,7 +34,16 @@ CHALLENGE_COLUMNS = (
     ("arrives at", "identifier"),
     ("expires", "expire_time"),
 )
+MESSAGE_COLUMNS = (
+    ("message", "message_id"),
+    ("state", "state"),
+    ("arrived at", "identifier"),
+    ("challenge", "challenge_id"),
+    ("came", "receive_time"),
+    ("text", "redacted_text"),
+)
 STATES = [x.removeprefix("CHALLENGE_STATE_").lower() for x in pb.ChallengeState.keys()[1:]]
+MESSAGE_STATES = [x.removeprefix("MESSAGE_STATE_").lower() for x in pb.MessageState.keys()[1:]]
 SOURCES = [x.removeprefix("MESSAGE_SOURCE_").lower() for x in pb.MessageSource.keys()[1:]]
 SECRETS = ("PASSWORD", "TOTP_SEED")
 
@@ -41,17 +53,21 @@ def totp() -> None:
     """Credentials and one-time codes."""
 
 
+totp.add_command(sources.sources)
+
+
 @totp.group()
 def credentials() -> None:
     """User names, passwords and seeds, encrypted at rest."""
 
 
 @credentials.command("list")
+@click.option("--folder", default="", help="Only in this folder or below it.")
 @limit_option
 @terminal
-def list_(term: Terminal, limit: int) -> None:
+def list_(term: Terminal, folder: str, limit: int) -> None:
     """Credentials by name, without their secrets."""
-    request = pb.ListCredentialsRequest()
+    request = pb.ListCredentialsRequest(folder=folder)
     found = term.edge.pages(term.edge.totp.ListCredentials, request, "credentials", limit)
     term.show_list("credentials", found, FIELDS)
 
@@ -60,6 +76,7 @@ def list_(term: Terminal, limit: int) -> None:
 @click.argument("name")
 @click.option("--username", default="", help="User name on the site.")
 @click.option("--identifier", default="", help="Where codes arrive when they are sent.")
+@click.option("--folder", default="", help="Folder to file it in, such as shops/eu.")
 @click.option("--no-password", is_flag=True, help="Keep no password.")
 @click.option("--with-seed", is_flag=True, help="Ask for the seed of one-time codes too.")
 @click.option(
@@ -73,6 +90,7 @@ def create(
     name: str,
     username: str,
     identifier: str,
+    folder: str,
     no_password: bool,
     with_seed: bool,
     secrets_file: Path | None,
@@ -91,8 +109,52 @@ def create(
         password=secrets.get("PASSWORD", ""),
         totp_seed=secrets.get("TOTP_SEED", ""),
         totp_identifier=identifier,
+        folder=folder,
     )
     term.show(term.edge.ask(term.edge.totp.CreateCredential, request).credential, FIELDS)
+
+
+@credentials.command()
+@click.argument("credential")
+@click.option("--name", help="New name.")
+@click.option("--username", help="New user name on the site.")
+@click.option("--identifier", help="New address or number where codes arrive.")
+@click.option("--folder", help="New folder.")
+@click.option("--new-password", is_flag=True, help="Ask for a new password.")
+@click.option("--new-seed", is_flag=True, help="Ask for a new seed of one-time codes.")
+@click.option(
+    "--secrets-file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help='File with new PASSWORD=… or TOTP_SEED=… lines; "-" for stdin.',
+)
+@terminal
+def update(
+    term: Terminal,
+    credential: str,
+    name: str | None,
+    username: str | None,
+    identifier: str | None,
+    folder: str | None,
+    new_password: bool,
+    new_seed: bool,
+    secrets_file: Path | None,
+) -> None:
+    """Change a credential or rotate its secrets; what is not given stays."""
+    secrets = read_secrets(secrets_file) if secrets_file else {}
+    if new_password:
+        secrets["PASSWORD"] = _ask("New password", confirm=True)
+    if new_seed:
+        secrets["TOTP_SEED"] = _ask("New seed (Base32 or otpauth:// URI)")
+    request = pb.UpdateCredentialRequest(
+        credential_id=credential,
+        name=name,
+        username=username,
+        totp_identifier=identifier,
+        folder=folder,
+        password=secrets.get("PASSWORD"),
+        totp_seed=secrets.get("TOTP_SEED"),
+    )
+    term.show(term.edge.ask(term.edge.totp.UpdateCredential, request).credential, FIELDS)
 
 
 @credentials.command()
@@ -117,6 +179,41 @@ def challenges(term: Terminal, state: str | None, limit: int) -> None:
     request = pb.ListChallengesRequest(state=name)
     found = term.edge.pages(term.edge.totp.ListChallenges, request, "challenges", limit)
     term.show_list("challenges", found, CHALLENGE_COLUMNS)
+
+
+@totp.command()
+@click.argument("challenge")
+@terminal
+def watch(term: Terminal, challenge: str) -> None:
+    """Follow a challenge until it has its code, expires or is canceled."""
+    request = pb.WatchChallengeRequest(challenge_id=challenge)
+    for answer in term.edge.stream(term.edge.totp.WatchChallenge, request):
+        state = pb.ChallengeState.Name(answer.challenge.state).removeprefix("CHALLENGE_STATE_")
+        if term.as_json:
+            term.emit({"challenge_id": challenge, "state": state.lower()})
+        term.tell(f"{challenge} is {state.lower()}")
+
+
+@totp.command()
+@click.argument("challenge")
+@terminal
+def cancel(term: Terminal, challenge: str) -> None:
+    """Stop waiting for a code: the login that waits for it fails at once."""
+    request = pb.CancelChallengeRequest(challenge_id=challenge)
+    answer = term.edge.ask(term.edge.totp.CancelChallenge, request)
+    term.show(answer.challenge, CHALLENGE_COLUMNS)
+
+
+@totp.command()
+@click.option("--state", type=click.Choice(MESSAGE_STATES), help="Only in this state.")
+@limit_option
+@terminal
+def messages(term: Terminal, state: str | None, limit: int) -> None:
+    """What came in the last minutes, newest first; never a code."""
+    name = f"MESSAGE_STATE_{(state or 'unspecified').upper()}"
+    request = pb.ListMessagesRequest(state=name)
+    found = term.edge.pages(term.edge.totp.ListMessages, request, "messages", limit)
+    term.show_list("messages", found, MESSAGE_COLUMNS)
 
 
 @totp.command()

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import exc
 
-from libs import errors
+from libs import errors, metrics
 from libs.clock import Clock
 from libs.db.crash import CrashPoint
 from libs.db.tx import Tx
@@ -66,6 +66,7 @@ class Database:
         """Counts outages in a row and tells whoever recovers from them; on the event loop."""
         if isinstance(error, errors.Unavailable) and error.reason == UNAVAILABLE:
             self.counters.outages_in_a_row += 1
+            metrics.DATABASE_OUTAGES.inc()
             self.on_outage(self.counters.outages_in_a_row)
         else:
             self.counters.outages_in_a_row = 0

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from libs import metrics
 from libs.clock import Clock
 from libs.db.columns import SHARED
 from libs.db.database import Database, closed, outage, unavailable
@@ -141,6 +142,7 @@ class PostgresDatabase(Database):
                 await connection.commit()
                 self.crash.after_commit()
                 self.counters.commits += 1
+                metrics.COMMITS.inc()
             else:
                 await connection.rollback()
         except Exception as error:  # noqa: BLE001
@@ -149,6 +151,7 @@ class PostgresDatabase(Database):
             for unit in batch:
                 unit.error = unit.error or failure
         self.counters.units += len(batch)
+        metrics.UNITS.inc(len(batch))
         for unit in batch:
             unit.commit = self.counters.commits
             try:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import Connection, Engine
 
+from libs import metrics
 from libs.clock import Clock
 from libs.db.columns import SHARED
 from libs.db.database import Database, closed, outage, unavailable
@@ -125,6 +126,7 @@ class SqliteDatabase(Database):
                 self.crash.before_commit()
             self.crash.after_commit()
             self.counters.commits += 1
+            metrics.COMMITS.inc()
         except _Alone:
             pass
         except Exception as error:  # noqa: BLE001
@@ -132,6 +134,7 @@ class SqliteDatabase(Database):
             for unit in batch:
                 unit.error = unit.error or failure
         self.counters.units += len(batch)
+        metrics.UNITS.inc(len(batch))
         for unit in batch:
             unit.commit = self.counters.commits
             try:

@@ -23,7 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
-from libs import alarms, errors, ids, lease, telemetry
+from libs import alarms, errors, ids, lease, metrics, telemetry
 from libs.clock import Clock
 from libs.db import open_database
 from libs.db.crash import CrashPoint
@@ -78,10 +78,11 @@ async def _until_stopped(service_class: type[Any], settings: Settings) -> int:
         settings.trace_folder if settings.traces else None,
         settings.log_level,
     )
-    async with running(service_class, settings, restart):
-        log.info("serving %s at %s", settings.service, settings.listen)
-        await stop.wait()
-        log.info("draining")
+    with metrics.served(settings.metrics_listen):
+        async with running(service_class, settings, restart):
+            log.info("serving %s at %s", settings.service, settings.listen)
+            await stop.wait()
+            log.info("draining")
     return status
 
 

@@ -70,6 +70,11 @@ class CdpConnection:
         finally:
             self._waiting.pop(message["id"], None)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the other side is gone."""
+        return self._reader.done()
+
     async def close(self) -> None:
         """Ends the connection; the browser goes on."""
         self._reader.cancel()

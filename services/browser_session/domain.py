@@ -227,6 +227,11 @@ class Kind(StrEnum):
 
     SCREENSHOT = "screenshot"
     DOWNLOAD = "download"
+    PDF = "pdf"
+    UPLOAD = "upload"
+    CONSOLE = "console"
+    HAR = "har"
+    RECORDING = "recording"
 
 
 @dataclass(frozen=True)
@@ -244,6 +249,7 @@ class Artifact:
     sha256: str
     position: int
     created_at: datetime
+    expires_at: datetime | None = None
 
 
 NAME_LIMIT = 150

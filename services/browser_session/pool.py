@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -36,10 +37,13 @@ from services.browser_session.profile import Profile
 from services.browser_session.revival import profile_seal
 from services.browser_session.settings import BrowserSettings
 from services.browser_session.tokens import Claim, InvalidToken, sign, verify
+from services.browser_session.view.links import Link, Links
+from services.browser_session.view.rights import Leave, Right
 
 log = logging.getLogger(__name__)
 
 
+LONGEST_CALL = timedelta(minutes=10)
 Lose = Callable[[Session, Reason], Awaitable[None]]
 
 
@@ -50,7 +54,8 @@ class Pool:
         assert isinstance(mesh.settings, BrowserSettings)
         self.replica = mesh.replica
         self._ended = mesh.ended
-        self.gateway = CdpGateway(self._admit_driver)
+        self.gateway = CdpGateway(self._admit_driver, mesh.clock)
+        self.links = Links(mesh.vault, mesh.clock)
         self._settings = mesh.settings
         self._db = mesh.db
         self._signals = mesh.signals
@@ -63,6 +68,8 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
         self.lose: Lose = self._end_lost
+        self.on_live: list[Callable[[LiveSession], Awaitable[None]]] = []
+        """Who is told of a browser before its session is usable."""
         self.places = Places(mesh.db, mesh.signals, mesh.settings.capacity, self.spawn)
 
     @property
@@ -119,6 +126,12 @@ class Pool:
         """A token that opens the session's browser for as long as this lease and life last."""
         key = self._vault.open(row.cdp_key, row.session_id.encode())
         return sign(key, Claim(row.session_id, row.fence, row.expires_at))
+
+    def call_token(self, row: Session, right: Right = Right.CALL) -> Secret:
+        """A token for a call of this service itself to whichever replica has the browser."""
+        expires_at = self._clock.now() + LONGEST_CALL
+        link = Link(right, row.organization_id, row.session_id, expires_at, row.fence)
+        return self.links.seal(link)
 
     async def row(self, session_id: str) -> Session | None:
         """The session as it now stands."""
@@ -184,8 +197,11 @@ class Pool:
             lambda done: self._keep(row.session_id, done),
             lambda found: self._keep_profile(row, found),
         )
+        live.largest_download_bytes = self._artifacts.limits.largest_download_bytes
         try:
             await live.open(self.http, timeout_s)
+            for greet in self.on_live:
+                await greet(live)
         except BaseException:
             await browser.kill()
             raise
@@ -287,17 +303,26 @@ class Pool:
 
     # Serving drivers and files
 
-    async def _admit_driver(self, session_id: str, token: str) -> tuple[DrivenBrowser, int]:
+    async def _admit_driver(self, session_id: str, token: str) -> tuple[DrivenBrowser, Leave]:
         row = await self.row(session_id)
         live = self.live.get(session_id)
         if row is None or live is None:
             raise errors.NotFound("browser session", session_id)
-        key = self._vault.open(row.cdp_key, session_id.encode())
-        claim = verify(key, token, session_id, self._clock.now())
+        leave = self._leave(row, token)
         check_usable(row)
-        if claim.fence != row.fence:
+        if leave.fence not in (None, row.fence):
             raise InvalidToken("the lease of this token is over")
-        return live, row.fence
+        if leave.control_id and leave.control_id != live.wheel.control_id:
+            raise InvalidToken("the control of this token is over")
+        return live, leave
+
+    def _leave(self, row: Session, token: str) -> Leave:
+        """What a token is good for: that of a run has a dot, a link has none."""
+        if "." not in token:
+            return self.links.open(token, row.session_id).leave
+        key = self._vault.open(row.cdp_key, row.session_id.encode())
+        claim = verify(key, token, row.session_id, self._clock.now())
+        return Leave(Right.AGENT, claim.fence, expires_at=claim.expires_at)
 
     async def _keep_profile(self, row: Session, profile: Profile) -> None:
         session_id = row.session_id
@@ -308,7 +333,12 @@ class Pool:
 
     async def _keep(self, session_id: str, download: Download) -> None:
         row = await self.row(session_id)
-        if row is not None:
+        if row is None:
+            return
+        if download.refused:
+            name = download.suggested_name or "download"
+            await self._artifacts.refuse_download(row, name, download.refused)
+        else:
             await self._artifacts.keep_download(row, download.path, download.suggested_name)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -11,8 +11,7 @@ from google.api import httpbody_pb2
 
 from libs import context as contexts
 from libs import errors, ids, pages
-from libs.clock import Clock
-from libs.db import Database, Tx
+from libs.db import Tx
 from libs.events.bus import Subscription
 from libs.rpc.mesh import Mesh
 from libs.wire import span
@@ -25,6 +24,14 @@ from services.browser_session.domain import Options, Reason, Session, State, che
 from services.browser_session.events import RunEvents
 from services.browser_session.pool import Pool
 from services.browser_session.settings import BrowserSettings
+from services.browser_session.view.live_door import LiveDoor
+from services.browser_session.view.recordings import Recordings
+from services.browser_session.view.retention import Retention
+from services.browser_session.view.service.files import FileRpcs
+from services.browser_session.view.service.outside import Outside, OutsideRpcs
+from services.browser_session.view.service.records import RecordingRpcs
+from services.browser_session.view.uploads import Uploads
+from services.browser_session.view.wheels import Wheels
 
 DEADLINE_MARGIN_S = 0.5
 LONGEST_START_S = 60.0
@@ -34,17 +41,20 @@ DEFAULT_WAIT_S = 60.0
 LONGEST_REQUEST_ID = 128
 
 
-class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
+class BrowserSessionService(
+    OutsideRpcs, FileRpcs, RecordingRpcs, pb_grpc.BrowserSessionServiceServicer
+):
     """Browsers and the files that come out of them."""
 
     settings = BrowserSettings
     tables = store.METADATA
 
-    def __init__(self, db: Database, clock: Clock, pool: Pool, artifacts: Artifacts) -> None:
-        self._db = db
-        self._clock = clock
-        self._pool = pool
-        self._artifacts = artifacts
+    def __init__(self, outside: Outside) -> None:
+        self._db = db = outside.db
+        self._clock = outside.clock
+        self._pool = pool = outside.pool
+        self._artifacts = outside.artifacts
+        self._outside = outside
         reaction = RunEvents(db, pool)
         self.subscriptions = [
             Subscription(stream=reaction.stream, types=reaction.types, handle=reaction.handle)
@@ -54,13 +64,32 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
     @asynccontextmanager
     async def open(cls, mesh: Mesh) -> AsyncIterator[BrowserSessionService]:
         """The service with its browsers; they end with it."""
-        artifacts = Artifacts(mesh.settings.artifacts, mesh.db, mesh.signals, mesh.clock)
+        settings, root = mesh.settings, mesh.settings.artifacts
+        assert isinstance(settings, BrowserSettings)
+        limits = settings.limits
+        artifacts = Artifacts(root, mesh.db, mesh.signals, mesh.clock, limits)
+        retention = Retention(root, mesh.db, mesh.clock, settings.retention_sweep_s)
         pool = Pool(mesh, artifacts)
+        door = LiveDoor(pool.gateway, mesh.db, mesh.clock)
+        pool.gateway.more.append(("/sessions/{session_id}/live", door.serve))
+        recordings = Recordings(mesh, pool, artifacts, settings.always_recorded)
         await pool.open()
         mesh.on_drain(pool.drain)
         mesh.spawn(Attendant(mesh, pool).attend(), "browser-sessions")
+        mesh.spawn(Wheels(mesh, pool, recordings).attend(), "wheels")
+        mesh.spawn(retention.attend(), "retention")
+        outside = Outside(
+            mesh.db,
+            mesh.clock,
+            mesh.signals,
+            pool,
+            artifacts,
+            Uploads(root, mesh.db, limits),
+            retention,
+            settings.public_url,
+        )
         try:
-            yield cls(mesh.db, mesh.clock, pool, artifacts)
+            yield cls(outside)
         finally:
             await pool.close()
 
@@ -166,7 +195,7 @@ class BrowserSessionService(pb_grpc.BrowserSessionServiceServicer):
         row = await self._session(request.browser_session_id)
         check_usable(row)
         image = await capture.screenshot(
-            self._pool.http, row.cdp_url, self._pool.token(row), request.full_page
+            self._pool.http, row.cdp_url, self._pool.call_token(row), request.full_page
         )
         kept = await self._artifacts.keep_screenshot(row, request.name, image)
         return pb.CaptureScreenshotResponse(artifact=wire.artifact(kept))

@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import Field
 
 from libs.settings import Settings
+from services.browser_session.domain import Kind
+from services.browser_session.view.limits import Limits
 
 MEMORY_SHARE = 0.6
 MEMORY_OF_A_SESSION_BYTES = 150 * 1024 * 1024
@@ -33,6 +35,40 @@ class BrowserSettings(Settings):
     profile_every_s: float = Field(
         2.0, description="a browser in use has its profile saved at most this often"
     )
+
+    public_url: str = Field(
+        "", description='where the edge is reached, such as "https://podium.example"; for links'
+    )
+
+    largest_download_mib: int = Field(256, ge=1, description="a larger download is cancelled")
+    largest_upload_mib: int = Field(50, ge=1, description="a larger upload is refused")
+    refused_files: str = Field(
+        "",
+        description='names or media types of files not to keep, such as "*.exe, application/zip"',
+    )
+    artifact_days: float = Field(
+        30.0, ge=0, description="how long files are kept; 0: until they are deleted"
+    )
+    retention_sweep_s: float = Field(60.0, gt=0, description="how often old files are removed")
+
+    record_sessions: str = Field(
+        "", description='what is recorded of every session: "console", "har", "recording"'
+    )
+
+    @property
+    def always_recorded(self) -> frozenset[Kind]:
+        """What is recorded of every session."""
+        return frozenset(Kind(part.strip()) for part in self.record_sessions.split(",") if part)
+
+    @property
+    def limits(self) -> Limits:
+        """Which files may be kept, and for how long."""
+        return Limits.of(
+            self.largest_download_mib,
+            self.largest_upload_mib,
+            self.refused_files,
+            self.artifact_days,
+        )
 
     @property
     def capacity(self) -> int:

@@ -55,6 +55,7 @@ def artifact(stored: Artifact) -> pb.Artifact:
         browser_session_id=stored.session_id,
         run_id=stored.run_id,
         create_time=timestamp(stored.created_at),
+        expire_time=timestamp(stored.expires_at),
     )
 
 

@@ -22,6 +22,7 @@ _SHAPES = [
             _OPEN + r"[A-Z0-9](?:(?P<gap>[ \t\n]{1,3}|[ ]?[-.·|][ ]?)[A-Z0-9])"
             r"(?:(?P=gap)[A-Z0-9]){2,8}" + _SHUT,
         ),
+        ("spelled", _OPEN + r"\d(?:, \d){3,7}" + _SHUT),
         (
             "grouped",
             _OPEN + r"(?:\d{2}([ -])\d{2}(?:\1\d{2}){0,3}|\d{3}([ \t·.-])\d{3}(?:\2\d{3})?"
@@ -40,6 +41,11 @@ _SHAPES = [
         (
             "glued",
             r"(?<![A-Za-z0-9])(?i:code|otp|pin|kod|kode|tan)(?P<code>\d{4,8})" + _SHUT,
+        ),
+        (
+            "glued",
+            r"(?<![A-Za-z0-9])(?i:code|otp|pin|token|passcode)(?:=|_|%3D)(?P<code>\d{4,8})"
+            r"(?![A-Za-z0-9])",
         ),
         (
             "mixed",
@@ -100,4 +106,15 @@ def _may_be_code(value: str, shape: str) -> bool:
         return False
     if shape in ("spelled", "dashed") and value.isalpha():
         return shape == "dashed" and value not in _NEVER
+    if value.isalpha() and len(set(value)) == 1:
+        # XXXXXX stands for a code that is shown elsewhere.
+        return False
     return not _MEASURE.fullmatch(value) and value not in _NEVER
+
+
+def may_stand_alone(groups: list[str]) -> bool:
+    """Whether these pieces look minted rather than written: "X7K 9QP", but not "CODE 4829"."""
+    text = "".join(groups)
+    if not (text.isascii() and text.isalnum()) or not _NEVER.isdisjoint(groups):
+        return False
+    return text.isupper() or text.isdigit() or (len(groups) == 1 and not text.isalpha())

@@ -7,6 +7,7 @@ the hint that got lost.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,14 +21,16 @@ from services.totp.domain import Challenge, State
 from services.totp.store import challenges, credentials, messages
 
 RECHECK_S = 5.0
+NOTHING = Secret("")
 
 
 @dataclass(frozen=True)
 class Code:
-    """A claimed code and until when it is good (None: not known)."""
+    """A claimed code, or a link in its place, and until when it is good (None: not known)."""
 
     value: Secret
     valid_until: datetime | None
+    link: Secret = NOTHING
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,43 @@ class Claims:
                     pause_s = min(pause_s, left_s)
                 hinted = await hints.wait(pause_s)
 
+    async def reject(self, organization_id: str, challenge_id: str, run_id: str) -> Challenge:
+        """Takes the refused code out of use and lets the challenge wait for the next one."""
+
+        def unit(tx: Tx) -> Challenge:
+            challenge = _mine(tx, organization_id, challenge_id, run_id)
+            seen = challenge.seen_at(tx.now)
+            domain.check_rejectable(seen)
+            given = None if seen.generated else messages.contents_of(tx, self._vault, seen)
+            if given is not None and given.code:
+                messages.burn_copies(tx, self._vault, seen, given.code)
+            waits = matching.reject(tx, seen)
+            history.append(
+                tx,
+                challenge_id,
+                "code.rejected",
+                {"run_id": seen.run_id, "task_id": seen.task_id},
+                source="totp",
+            )
+            return waits
+
+        return await self._db.write(unit)
+
+    async def watch(self, organization_id: str, challenge_id: str) -> AsyncIterator[Challenge]:
+        """The challenge now and at each change, until it is closed."""
+        shown: Challenge | None = None
+        async with self._signals.subscribe(matching.topic(challenge_id)) as hints:
+            while True:
+                found = await self._db.read(lambda tx: _mine(tx, organization_id, challenge_id, ""))
+                seen = found.seen_at(self._clock.now())
+                if seen != shown:
+                    shown = seen
+                    yield seen
+                if seen.state not in domain.OPEN:
+                    return
+                left_s = (seen.expires_at - self._clock.now()).total_seconds()
+                await hints.wait(min(RECHECK_S, max(left_s, 0.01)))
+
     async def _attempt(self, challenge: Challenge, hinted: bool) -> Outcome:
         seen = challenge.seen_at(self._clock.now())
         if seen.state is State.WAITING and hinted:
@@ -104,13 +144,13 @@ class Claims:
         return self._hand_over(tx, seen)
 
     def _hand_over(self, tx: Tx, challenge: Challenge) -> Outcome:
-        code = messages.code_of(tx, self._vault, challenge)
-        if code is None:
+        given = messages.contents_of(tx, self._vault, challenge)
+        if given is None:
             matching.expire(tx, challenge)
             return domain.refusal(challenge)
         if challenge.state is State.AVAILABLE:
             self._close(tx, challenge)
-        return Code(code, None)
+        return Code(given.code, None, NOTHING if given.code else given.link)
 
     def _generate(self, tx: Tx, challenge: Challenge) -> Outcome:
         found = credentials.find(tx, challenge.organization_id, challenge.credential_id)
@@ -138,6 +178,7 @@ class Claims:
             {"run_id": challenge.run_id, "task_id": challenge.task_id},
             source="totp",
         )
+        tx.notify(matching.topic(challenge.challenge_id))
 
 
 def _mine(tx: Tx, organization_id: str, challenge_id: str, run_id: str) -> Challenge:

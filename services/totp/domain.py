@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -13,12 +13,15 @@ from libs import errors
 LONGEST_NAME = 128
 LONGEST_TEXT = 256
 LONGEST_SECRET = 4096
-LARGEST_CONTENT_BYTES = 64 * 1024
+LARGEST_CONTENT_BYTES = 512 * 1024
 LOOK_BACK = timedelta(minutes=10)
 EARLY = timedelta(minutes=1)
 MESSAGE_LIFE = timedelta(minutes=15)
 DEFAULT_TIMEOUT = timedelta(minutes=15)
 LONGEST_TIMEOUT = timedelta(hours=1)
+# Sites lock accounts after a few wrong codes.
+MOST_REJECTED = 3
+LONGEST_REDACTED = 4000
 # With less of the window left than this the page may see the code too late.
 FRESH = timedelta(seconds=5)
 
@@ -36,7 +39,8 @@ class State(StrEnum):
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.WAITING: frozenset({State.AVAILABLE, State.EXPIRED, State.CANCELED}),
     State.AVAILABLE: frozenset({State.CLAIMED, State.EXPIRED, State.CANCELED}),
-    State.CLAIMED: frozenset(),
+    # The site refused the code: the challenge waits for the next one.
+    State.CLAIMED: frozenset({State.WAITING}),
     State.EXPIRED: frozenset(),
     State.CANCELED: frozenset(),
 }
@@ -47,7 +51,7 @@ def sources_of(state: State) -> list[State]:
     return [source for source, targets in TRANSITIONS.items() if state in targets]
 
 
-OPEN = [state for state, targets in TRANSITIONS.items() if targets]
+OPEN = [State.WAITING, State.AVAILABLE]
 
 
 class Source(StrEnum):
@@ -57,6 +61,7 @@ class Source(StrEnum):
     EMAIL = "email"
     SMS = "sms"
     MANUAL = "manual"
+    PULL = "pull"
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,9 @@ class Credential:
     has_password: bool
     has_seed: bool
     created_at: datetime
+    rotated_at: datetime
+    folder: str = ""
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,9 @@ class Challenge:
     message_id: str = ""
     step: int | None = None
     valid_until: datetime | None = None
+    # Hosts whose sign-in links it takes in place of a code.
+    link_hosts: list[str] = field(default_factory=list)
+    rejected: int = 0
 
     def seen_at(self, now: datetime) -> Challenge:
         """The challenge as it truly is at this moment, whether or not its timer has fired."""
@@ -114,6 +125,84 @@ class Message:
     candidates: int
     received_at: datetime
     expires_at: datetime
+    # Host of the sign-in link, when it holds one and no code.
+    link_host: str = ""
+    # Tells one e-mail that came in by two ways; empty when it has no name of its own.
+    external_id: str = ""
+    claimed_by: str = ""
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is something in it that a challenge may take."""
+        return self.sure or bool(self.link_host)
+
+
+class Security(StrEnum):
+    """How a connection to a mail server is made safe."""
+
+    TLS = "tls"
+    STARTTLS = "starttls"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True)
+class MailTarget:
+    """An IMAP mailbox, without its password."""
+
+    host: str
+    port: int
+    security: Security
+    username: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class PullTarget:
+    """A URL that is asked."""
+
+    url: str
+
+
+class SourceState(StrEnum):
+    """How a source of codes fares."""
+
+    STARTING = "starting"
+    WATCHING = "watching"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True)
+class CodeSource:
+    """A place where codes are fetched from, without its secret."""
+
+    source_id: str
+    organization_id: str
+    name: str
+    identifier: str
+    target: MailTarget | PullTarget
+    created_at: datetime
+    state: SourceState = SourceState.STARTING
+    failure: str = ""
+    place: dict[str, int] | None = None
+    received_at: datetime | None = None
+
+
+def mail_target(host: str, port: int, security: Security, username: str, folder: str) -> MailTarget:
+    """A mailbox, or Invalid."""
+    host = host.strip().lower()
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.:-]{0,251}[a-z0-9])?", host):
+        raise errors.Invalid("mailbox.host", 'must be a host such as "imap.acme.example"')
+    if not 0 <= port <= 65535:
+        raise errors.Invalid("mailbox.port", "must be 1 to 65535, or 0 for the usual one")
+    if not username:
+        raise errors.Invalid("mailbox.username", "is required")
+    return MailTarget(
+        host=host,
+        port=port or (993 if security is Security.TLS else 143),
+        security=security,
+        username=checked_text("mailbox.username", username, LONGEST_TEXT),
+        folder=checked_text("mailbox.folder", folder or "INBOX", LONGEST_TEXT),
+    )
 
 
 def normalised_identifier(field: str, text: str) -> str:
@@ -133,14 +222,23 @@ def normalised_identifier(field: str, text: str) -> str:
     return text.casefold()
 
 
-def checked_name(name: str) -> str:
-    """The name of a credential, or Invalid."""
+def checked_name(name: str, prefix: str = "cred") -> str:
+    """The name of a credential or a source, or Invalid."""
     name = name.strip()
     if not name:
         raise errors.Invalid("name", "is required")
-    if name.startswith("cred_"):
-        raise errors.Invalid("name", 'must not begin with "cred_", as ids do')
+    if name.startswith(f"{prefix}_"):
+        raise errors.Invalid("name", f'must not begin with "{prefix}_", as ids do')
     return checked_text("name", name, LONGEST_NAME)
+
+
+def checked_folder(folder: str) -> str:
+    """A folder such as "finance/banks", or Invalid; empty for none."""
+    folder = folder.strip().strip("/")
+    checked_text("folder", folder, LONGEST_NAME)
+    if any(not part.strip() for part in folder.split("/")) and folder:
+        raise errors.Invalid("folder", "must not have empty parts")
+    return folder
 
 
 def checked_text(field: str, text: str, longest: int) -> str:
@@ -171,6 +269,19 @@ def opening_times(
         raise errors.Invalid("timeout", f"must be more than 0 and at most {seconds} s")
     wanted = now - EARLY if not_before is None else not_before
     return max(wanted, now - LOOK_BACK), now + timeout
+
+
+def check_rejectable(challenge: Challenge) -> None:
+    """Raises when this challenge cannot have another code."""
+    if challenge.state is not State.CLAIMED:
+        raise errors.FailedPrecondition(
+            "no code of this challenge was claimed", reason="CODE_NOT_CLAIMED"
+        )
+    if challenge.rejected + 1 >= MOST_REJECTED:
+        raise errors.FailedPrecondition(
+            f"the site refused {MOST_REJECTED} codes; one more may lock the account",
+            reason="CODES_REJECTED",
+        )
 
 
 def refusal(challenge: Challenge) -> errors.FailedPrecondition:

@@ -13,8 +13,9 @@ from email.errors import MessageError
 from email.message import EmailMessage
 from email.parser import BytesParser
 from html.parser import HTMLParser
+from urllib.parse import parse_qsl
 
-MAX_CHARS = 256 * 1024
+MAX_CHARS = 512 * 1024
 CELL = "\t"
 _HEADER = re.compile(r"\A(?:From [^\n]*\n)?[A-Za-z][A-Za-z0-9-]*:[ \t]*[^\n]*\n")
 _MAIL_HEADERS = re.compile(
@@ -27,9 +28,11 @@ _MARKUP = re.compile(
     r"|center|em|i)(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
+_FORM = re.compile(r"[A-Za-z]\w*=[^&\s]*(?:&[A-Za-z]\w*=[^&\s]*)+")
+_FORM_FIELDS = ("body", "text", "message", "content", "msg", "sms")
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+    "\u2060-\u206f\u20e3\ufe00-\ufe0f\ufeff]"
 )
 _DASHES = re.compile("[\u2010-\u2015\u2212\u2043\ufe58\ufe63\uff0d]")
 _REPLY = re.compile(
@@ -48,11 +51,31 @@ _HIDDEN = re.compile(
 
 def texts(content: str) -> list[str]:
     """The message as plain text, once for each way it may be read, the plainest first."""
-    content = content[:MAX_CHARS].replace("\r\n", "\n").replace("\r", "\n")
-    content = content.lstrip("\ufeff\n")
+    content = _opened(content)
     found = _mail_texts(content) if _is_mail(content) else [_plain(content)]
     unique = dict.fromkeys(text for text in map(normalise, found) if text)
     return list(unique)
+
+
+def bodies(content: str) -> list[tuple[bool, str]]:
+    """The bodies as they were sent, each with whether it is HTML; for who looks for links."""
+    content = _opened(content)
+    if not _is_mail(content):
+        return [(_looks_like_markup(content), content)]
+    return [(_is_markup(part), _body(part)) for part in _parts(_parsed(content))]
+
+
+def headers(content: str) -> EmailMessage | None:
+    """The headers when the content is a whole e-mail."""
+    content = _opened(content)
+    return _parsed(content) if _is_mail(content) else None
+
+
+def _opened(content: str) -> str:
+    """The content with plain line ends, taken out of the form of an SMS relay."""
+    content = content[:MAX_CHARS].replace("\r\n", "\n").replace("\r", "\n")
+    content = content.lstrip("\ufeff\n")
+    return _form_text(content.strip()) if _FORM.fullmatch(content.strip()) else content
 
 
 def without_replies(text: str) -> str:
@@ -65,6 +88,8 @@ def without_replies(text: str) -> str:
 
 def normalise(text: str) -> str:
     """One spelling for each character: NFKC, ASCII digits, plain dashes, nothing invisible."""
+    # NFKC would make "482913，15分" a number with a decimal part.
+    text = text.replace("\uff0c", ", ").replace("\u060c", ", ")
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)))
     text = _DASHES.sub("-", text)
     folded = "".join(_ascii_digit(c) for c in text)
@@ -85,19 +110,42 @@ def _is_mail(content: str) -> bool:
     return len(_MAIL_HEADERS.findall(head)) >= 2
 
 
+def _form_text(content: str) -> str:
+    """The message in a form as SMS relays post it (Body=Your+code+is+482913&From=…)."""
+    fields = {name.lower(): value for name, value in parse_qsl(content)}
+    return next((fields[name] for name in _FORM_FIELDS if fields.get(name)), content)
+
+
+def _parsed(content: str) -> EmailMessage:
+    return BytesParser(policy=policy.default).parsebytes(content.encode("utf-8", "replace"))
+
+
+def _parts(mail: EmailMessage) -> list[EmailMessage]:
+    """The parts that a person reads, attached mails included."""
+    return [
+        part
+        for part in mail.walk()
+        if not part.is_multipart()
+        and part.get_content_disposition() != "attachment"
+        and part.get_content_type() in ("text/plain", "text/html")
+    ]
+
+
+def _is_markup(part: EmailMessage) -> bool:
+    return part.get_content_type() == "text/html" or _looks_like_markup(_body(part))
+
+
 def _mail_texts(content: str) -> list[str]:
-    mail = BytesParser(policy=policy.default).parsebytes(content.encode("utf-8", "replace"))
+    mail = _parsed(content)
     subject = str(mail.get("Subject", ""))
     plain: list[str] = []
     rich: list[str] = []
-    for part in mail.walk():
-        if part.is_multipart() or part.get_content_disposition() == "attachment":
-            continue
-        kind = part.get_content_type()
-        if kind in ("text/plain", "text/html"):
-            body = _body(part)
-            markup = kind == "text/html" or _looks_like_markup(body)
-            (rich if markup else plain).append(html_text(body) if markup else body)
+    for part in _parts(mail):
+        body = _body(part)
+        if _is_markup(part):
+            rich.append(html_text(body))
+        else:
+            plain.append(body)
     bodies = ["\n\n".join(parts) for parts in (plain, rich) if any(p.strip() for p in parts)]
     return [f"{subject}\n\n{body}" for body in bodies] or [subject]
 
@@ -107,7 +155,10 @@ def _body(part: EmailMessage) -> str:
     if not isinstance(raw, bytes):
         return ""
     # The transport may have turned the mail into UTF-8 already while the header kept its old word.
-    for charset in ("utf-8", part.get_content_charset() or "latin-1", "latin-1"):
+    declared = part.get_content_charset() or "latin-1"
+    # These are valid UTF-8 as they stand, with the letters hidden behind escapes.
+    first = declared if declared.startswith(("iso-2022", "utf-7", "utf-16", "hz")) else "utf-8"
+    for charset in (first, declared, "latin-1"):
         try:
             return raw.decode(charset).replace("\r\n", "\n")
         except (UnicodeDecodeError, LookupError, MessageError):
@@ -123,7 +174,7 @@ def _looks_like_markup(text: str) -> bool:
     return _MARKUP.search(text) is not None
 
 
-_SILENT = "style script head template svg noscript select textarea object"
+_SILENT = "style script head template svg noscript select textarea object del s strike"
 _VOID = "area base br col embed hr img input link meta source track wbr"
 _BLOCKS = """
     address article blockquote body br center dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6

@@ -16,6 +16,12 @@ _MONTH = (
     r"(?:jan|feb|fév|mar|mär|maa|apr|avr|abr|may|mai|mei|maj|jun|juin|jul|juil|aug|août|ago|sep|okt"
     r"|oct|out|nov|dec|dez|déc|dic|янв|фев|мар|апр|мая|июн|июл|авг|сен|окт|ноя|дек)[^\W\d]{0,8}\.?"
 )
+_PHONE = (
+    r"(?:tel|tél|tlf|tfno|tfn|telefon|telefono|teléfono|telefone|téléphone|phone|fax|mobile|call"
+    r"|hotline|helpline|helpdesk|infolini[ae]|llam[ae]|llame al|appelez|appeler|ligue|chiama"
+    r"|bel|ring|rückruf|puhelin|тел|телефон|звоните|звонок|电话|電話|致电|客服|โทร|هاتف|اتصل|للاستفسار"
+    r"|טלפון|hubungi|gọi|전화|고객센터|문의)"
+)
 _MM = "(?:1[0-2]|0?[1-9])"
 _DD = r"(?:3[01]|[12]\d|0?[1-9])"
 _YY = r"(?:(?:19|20)\d\d|\d\d)"
@@ -56,6 +62,8 @@ _NOT_CODES = [
         r"(?<!\w)\d+(?:[.,]\d+)? ?%",
         # Telephone numbers.
         r"\+ ?\d(?:[ ().-]{0,2}[\d*xX•]){6,16}",
+        rf"(?<![^\W\d_]){_PHONE}[.:]{{0,2}} ?(?:us |at |on |al |au |to |nr\.? |no\.? ){{0,2}}"
+        r"[+(]?\d(?:[ ().-]{0,2}\d){6,14}(?!\d)",
         r"(?<!\w)\(\d{2,5}\)[ .-]?\d{2,5}(?:[ .-]?\d{2,5}){1,3}(?!\d)",
         r"(?<![\w-])(?:1[-. ])?\d{3}[-. ]\d{3}[-. ]\d{4}(?![\w])",
         r"(?<![\w-])1[-. ]?[89]\d\d[-. ][\w-]{3,12}",
@@ -65,7 +73,7 @@ _NOT_CODES = [
         r"(?<!\w)\d(?:[ -]?\d){10,}(?!\w)",
         # What is left visible of a card, an account or a phone.
         r"(?<![*•])[*•·…#]{2,}[ -]?\d{2,6}(?![\d*•])",
-        r"(?:[*•]{2,4}[ -]){1,4}[*•]{0,4}\d{2,6}(?![\d*•])|\d{1,6}[*•]{2,12}[ -]?\d{1,6}",
+        r"(?:[*•]{2,4}[ -]){1,4}[*•]{0,4}\d{2,6}(?![\d*•])|\d{1,6}[*•xX]{2,12}[ -]?\d{1,6}",
         r"(?<!\w)(?:a/c (?:no\.? )?)?x{2,}[ -]?\d{2,6}(?![\d])",
         r"(?:ending|ends|ended|terminad[ao]|terminando|finalizad[ao]|endend|eindigend)"
         r"(?: ?(?:in|with|on|by|auf|en|em|op|with the digits))?:? ?[*•x.]*\d{2,6}",

@@ -7,6 +7,8 @@ replica took it in.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from libs.db import Tx
 from services.totp.domain import Challenge, Message, State
 from services.totp.store import challenges, messages
@@ -15,6 +17,11 @@ from services.totp.store import challenges, messages
 def topic(challenge_id: str) -> str:
     """The signal that wakes whoever waits for this challenge."""
     return f"totp:{challenge_id}"
+
+
+def opened_topic(organization_id: str) -> str:
+    """The signal that wakes who fetches codes: a challenge of this organisation waits."""
+    return f"totp-opened:{organization_id}"
 
 
 def offer(tx: Tx, message: Message) -> bool:
@@ -49,6 +56,35 @@ def cancel(tx: Tx, challenge: Challenge) -> bool:
         messages.take_back(tx, message)
         offer(tx, message)
     return True
+
+
+def reject(tx: Tx, challenge: Challenge) -> Challenge:
+    """Lets a challenge whose code the site refused wait for the next one.
+
+    Codes that came before the refused one are older still, and count no more.
+    """
+    refused = messages.given_to(tx, challenge)
+    not_before = refused.received_at if refused else challenge.not_before
+    changes = {
+        "rejected": challenge.rejected + 1,
+        "message_id": "",
+        "step": None,
+        "valid_until": None,
+        "not_before": max(not_before, challenge.not_before),
+    }
+    waits = replace(challenge, state=State.WAITING, **changes)
+    if not challenges.move(tx, challenge, State.WAITING, **changes):
+        raise challenges.Contended(tx.now)
+    if refused is not None:
+        messages.burn(tx, refused)
+    announce(tx, "totp.required", waits, rejected=str(waits.rejected))
+    if waits.generated:
+        challenges.move(tx, waits, State.AVAILABLE)
+        waits = replace(waits, state=State.AVAILABLE)
+    elif look_back(tx, waits):
+        waits = replace(waits, state=State.AVAILABLE)
+    tx.notify(topic(challenge.challenge_id))
+    return waits
 
 
 def expire(tx: Tx, challenge: Challenge) -> bool:

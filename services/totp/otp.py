@@ -17,6 +17,9 @@ DEFAULT_PERIOD_S = 30
 MIN_KEY_BYTES = 10
 MAX_KEY_BYTES = 512
 MAX_PERIOD_S = 3600
+STEAM_SCHEME = "steam://"
+STEAM_DIGITS = 5
+STEAM_ALPHABET = "23456789BCDFGHJKMNPQRTVWXY"
 _BASE32 = {letter: value for value, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")}
 
 
@@ -32,13 +35,15 @@ class Seed:
     algorithm: str = "SHA1"
     digits: int = DEFAULT_DIGITS
     period_s: int = DEFAULT_PERIOD_S
+    # Letters that codes are written in; empty for decimal digits.
+    alphabet: str = ""
 
     def __post_init__(self) -> None:
         if not MIN_KEY_BYTES <= len(self.key) <= MAX_KEY_BYTES:
             raise SeedError(f"must hold {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes of key")
         if self.algorithm not in ALGORITHMS:
             raise SeedError(f"algorithm must be one of {', '.join(ALGORITHMS)}")
-        if not 6 <= self.digits <= 8:
+        if not 6 <= self.digits <= 8 and not (self.alphabet and self.digits == STEAM_DIGITS):
             raise SeedError("digits must be 6, 7 or 8")
         if not 1 <= self.period_s <= MAX_PERIOD_S:
             raise SeedError(f"period must be 1 to {MAX_PERIOD_S} seconds")
@@ -53,15 +58,29 @@ class Seed:
 
     def code(self, step: int) -> str:
         """The code of one time step (RFC 6238)."""
+        if self.alphabet:
+            return _spelled(truncated(self.key, step, self.algorithm), self.digits, self.alphabet)
         return hotp(self.key, step, self.digits, self.algorithm)
 
 
 def hotp(key: bytes, counter: int, digits: int = DEFAULT_DIGITS, algorithm: str = "SHA1") -> str:
     """The code of one counter value (RFC 4226, with the hashes of RFC 6238)."""
+    return str(truncated(key, counter, algorithm) % 10**digits).zfill(digits)
+
+
+def truncated(key: bytes, counter: int, algorithm: str) -> int:
+    """The 31-bit number that codes are written from (RFC 4226, 5.3)."""
     mac = hmac.digest(key, counter.to_bytes(8, "big"), algorithm.lower())
     offset = mac[-1] & 0x0F
-    number = int.from_bytes(mac[offset : offset + 4], "big") & 0x7FFF_FFFF
-    return str(number % 10**digits).zfill(digits)
+    return int.from_bytes(mac[offset : offset + 4], "big") & 0x7FFF_FFFF
+
+
+def _spelled(number: int, length: int, alphabet: str) -> str:
+    letters = []
+    for _ in range(length):
+        number, letter = divmod(number, len(alphabet))
+        letters.append(alphabet[letter])
+    return "".join(letters)
 
 
 def parse_seed(text: str, *, algorithm: str = "", digits: int = 0, period_s: int = 0) -> Seed:
@@ -71,15 +90,24 @@ def parse_seed(text: str, *, algorithm: str = "", digits: int = 0, period_s: int
     """
     text = html.unescape(text.strip())
     stated: dict[str, str] = {}
+    if text.lower().startswith(STEAM_SCHEME):
+        return _steam(text[len(STEAM_SCHEME) :])
     if "://" in text:
         stated = _uri_parameters(text)
         text = stated["secret"]
+        if stated.get("encoder"):
+            return _steam(text)
     return Seed(
         key=decode_base32(text),
         algorithm=_algorithm(algorithm or stated.get("algorithm", "")),
         digits=digits or _number(stated, "digits", DEFAULT_DIGITS),
         period_s=period_s or _number(stated, "period", DEFAULT_PERIOD_S),
     )
+
+
+def _steam(secret: str) -> Seed:
+    """Steam Guard: five letters of an alphabet without vowels."""
+    return Seed(key=decode_base32(secret), digits=STEAM_DIGITS, alphabet=STEAM_ALPHABET)
 
 
 def decode_base32(text: str) -> bytes:
@@ -116,7 +144,7 @@ def _uri_parameters(text: str) -> dict[str, str]:
         parameters[name] = value
     if not parameters.get("secret"):
         raise SeedError("is an otpauth:// URI without a secret")
-    if parameters.get("encoder"):
+    if parameters.get("encoder", "steam").lower() not in ("", "steam"):
         raise SeedError("asks for an encoder that is not supported")
     return parameters
 

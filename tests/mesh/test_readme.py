@@ -70,13 +70,13 @@ def checkout(mesh, tmp_path_factory):
     return folder
 
 
-def run(folder, script, mesh):
+def run(folder, script, mesh, limit_s=110):
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=limit_s,
         check=False,
         env=child_environment(PODIUM_HOME="var", PODIUM_API_KEY="", PODIUM_ADDRESS=""),
     )
@@ -127,6 +127,7 @@ def test_the_section_works_as_written(checkout, mesh, section):
     run(checkout, "\n".join(script), mesh)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_works_as_written(checkout, mesh, page):
     """Its examples are one story, told from top to bottom."""
@@ -142,7 +143,7 @@ def test_the_page_works_as_written(checkout, mesh, page):
             program = checkout / f"{Path(page).stem}-{number}.py"
             program.write_text(as_here(text, mesh))
             script.append(f".venv/bin/python {program.name}")
-    run(checkout, "\n".join(script), mesh)
+    run(checkout, "\n".join(script), mesh, limit_s=200)
 
 
 def test_what_the_readme_promises_is_what_comes_out(checkout, mesh):

@@ -67,7 +67,11 @@ ARTIFACTS = Table(
     Column("sha256", String(64), nullable=False),
     Column("position", Integer, nullable=False),
     Column("created_at", Timestamp, nullable=False),
-    Index("artifacts_by_session", "session_id", "position", unique=True),
+    # When it is removed; empty: not by itself.
+    Column("expires_at", Timestamp),
+    # What was uploaded belongs to no session and has no position.
+    Index("artifacts_by_session", "session_id", "position"),
+    Index("artifacts_by_end", "expires_at"),
     Index("artifacts_by_organization", "organization_id", "created_at"),
     Index("artifacts_by_run", "organization_id", "run_id"),
 )

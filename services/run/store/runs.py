@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from libs import context, db, errors, history, pages
+from libs import context, db, errors, history, lease, pages
 from services.run.domain import (
     TERMINAL,
     Failure,
@@ -49,20 +49,17 @@ def end_topic(run_id: str) -> str:
     return f"run-end:{run_id}"
 
 
-def due(tx: db.Tx) -> sa.ColumnElement[bool]:
-    """A run wants its saga carried on until it has ended.
-
-    A paused one rests without a lease until something happens to it, or its deadline comes: that
-    is a row, so it comes whether or not a replica was there to wait for it.
-    """
-    going = [state for state in RunState if state not in TERMINAL | {RunState.PAUSED}]
-    woken = sa.or_(
-        runs.c.cancel_reason.is_not(None),
-        runs.c.ending.is_not(None),
-        runs.c.workflow_result.is_not(None),
-        runs.c.expires_at <= tx.now,
-    )
-    return sa.or_(runs.c.state.in_(going), sa.and_(runs.c.state == RunState.PAUSED, woken))
+_GOING = [state for state in RunState if state not in TERMINAL | {RunState.PAUSED}]
+_WOKEN = sa.or_(
+    runs.c.cancel_reason.is_not(None),
+    runs.c.ending.is_not(None),
+    runs.c.workflow_result.is_not(None),
+    runs.c.expires_at <= lease.NOW,
+)
+# A run wants its saga carried on until it has ended. A paused one rests without a lease until
+# something happens to it, or its deadline comes: that is a row, so it comes whether or not a
+# replica was there to wait for it.
+due = sa.or_(runs.c.state.in_(_GOING), sa.and_(runs.c.state == RunState.PAUSED, _WOKEN))
 
 
 def insert(tx: db.Tx, run: Run) -> None:

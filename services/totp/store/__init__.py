@@ -1,5 +1,5 @@
 """The tables of totp, and the only SQL over them."""
 
-from services.totp.store.tables import METADATA
+from services.totp.store.tables import METADATA, SEALED
 
-__all__ = ["METADATA"]
+__all__ = ["METADATA", "SEALED"]

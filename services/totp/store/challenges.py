@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from libs.db import Tx
+from services.totp import links
 from services.totp.domain import OPEN, Challenge, Message, State, sources_of, window_at
 from services.totp.store.tables import challenges, steps
 
@@ -74,6 +76,20 @@ def waiting_for(tx: Tx, message: Message) -> list[Challenge]:
         if message.run_id:
             query = query.where(_columns.run_id == message.run_id)
     query = query.order_by(_columns.created_at, _columns.challenge_id)
+    found = [_read(row) for row in tx.execute(query).mappings()]
+    if message.sure:
+        return found
+    return [one for one in found if links.accepts(one.link_hosts, message.link_host)]
+
+
+def any_waiting_at(tx: Tx, organization_id: str, identifiers: Collection[str]) -> list[Challenge]:
+    """The challenges that wait for a code at one of these addresses."""
+    query = sa.select(challenges).where(
+        _columns.organization_id == organization_id,
+        _columns.identifier.in_(identifiers),
+        _columns.state == State.WAITING.value,
+        _columns.expires_at > tx.now,
+    )
     return [_read(row) for row in tx.execute(query).mappings()]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,22 @@ from services.totp.otp import Seed
 from services.totp.store.tables import associated, credentials
 
 _columns = credentials.c
+_INSERT = sa.insert(credentials)
+_CHANGE = (
+    sa.update(credentials)
+    .where(_columns.credential_id == sa.bindparam("id"))
+    .values(
+        {
+            name: sa.bindparam(name)
+            for name in (
+                "name username identifier password_sealed seed_sealed rotated_at folder version"
+            ).split()
+        }
+    )
+)
+_OURS = sa.select(credentials).where(_columns.organization_id == sa.bindparam("organization_id"))
+_BY_ID = _OURS.where(_columns.credential_id == sa.bindparam("key"))
+_BY_NAME = _OURS.where(_columns.name == sa.bindparam("key"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +66,7 @@ def _place(credential: Credential, field: str) -> bytes:
 
 def _packed(seed: Seed) -> bytes:
     key = base64.b64encode(seed.key).decode()
-    return orjson.dumps([key, seed.algorithm, seed.digits, seed.period_s])
+    return orjson.dumps([key, seed.algorithm, seed.digits, seed.period_s, seed.alphabet])
 
 
 def open_password(vault: Vault, credential: Credential, sealed: Sealed) -> Secret:
@@ -62,8 +80,8 @@ def open_seed(vault: Vault, credential: Credential, sealed: Sealed) -> Seed:
     """The seed of a credential that has one."""
     assert sealed.seed is not None
     plain = vault.open(sealed.seed, _place(credential, "seed"))
-    key, algorithm, digits, period_s = orjson.loads(plain)
-    return Seed(base64.b64decode(key), algorithm, digits, period_s)
+    key, *rest = orjson.loads(plain)
+    return Seed(base64.b64decode(key), *rest)
 
 
 def insert(tx: Tx, credential: Credential, sealed: Sealed) -> None:
@@ -77,14 +95,42 @@ def insert(tx: Tx, credential: Credential, sealed: Sealed) -> None:
         "password_sealed": sealed.password,
         "seed_sealed": sealed.seed,
         "created_at": credential.created_at,
+        "rotated_at": credential.rotated_at,
+        "folder": credential.folder,
+        "version": credential.version,
     }
+    with _unique_name(credential.name):
+        tx.execute(_INSERT, values)
+    audit(tx, credential, "credential.created")
+
+
+def change(tx: Tx, before: Credential, after: Credential, sealed: Sealed) -> None:
+    """Keeps a changed credential; Conflict when its new name is taken."""
+    values = {
+        "id": before.credential_id,
+        "name": after.name,
+        "username": after.username,
+        "identifier": after.identifier,
+        "password_sealed": sealed.password,
+        "seed_sealed": sealed.seed,
+        "rotated_at": after.rotated_at,
+        "folder": after.folder,
+        "version": after.version,
+    }
+    with _unique_name(after.name):
+        tx.execute(_CHANGE, values)
+    rotated = after.version != before.version
+    audit(tx, after, "credential.rotated" if rotated else "credential.changed")
+
+
+@contextmanager
+def _unique_name(name: str) -> Iterator[None]:
     try:
-        tx.execute(sa.insert(credentials).values(**values))
+        yield
     except IntegrityError:
         raise errors.Conflict(
-            f"there is a credential {credential.name!r} already", reason="NAME_TAKEN"
+            f"there is a credential {name!r} already", reason="NAME_TAKEN"
         ) from None
-    audit(tx, credential, "credential.created")
 
 
 def audit(tx: Tx, credential: Credential, type_: str, **facts: str) -> None:
@@ -94,22 +140,23 @@ def audit(tx: Tx, credential: Credential, type_: str, **facts: str) -> None:
 
 def find(tx: Tx, organization_id: str, id_or_name: str) -> tuple[Credential, Sealed] | None:
     """A credential by id or by name."""
-    key = _columns.credential_id if id_or_name.startswith("cred_") else _columns.name
-    query = sa.select(credentials).where(
-        _columns.organization_id == organization_id, key == id_or_name
-    )
-    row = tx.execute(query).mappings().first()
+    query = _BY_ID if id_or_name.startswith("cred_") else _BY_NAME
+    key = {"organization_id": organization_id, "key": id_or_name}
+    row = tx.execute(query, key).mappings().first()
     return (_read(row), Sealed(row["password_sealed"], row["seed_sealed"])) if row else None
 
 
-def page(tx: Tx, organization_id: str, after: str, limit: int) -> list[Credential]:
-    """Credentials by name, from the one after `after`."""
+def page(tx: Tx, organization_id: str, folder: str, after: str, limit: int) -> list[Credential]:
+    """Credentials by name, from the one after `after`, of a folder and those below it."""
     query = (
         sa.select(credentials)
         .where(_columns.organization_id == organization_id, _columns.name > after)
         .order_by(_columns.name)
         .limit(limit)
     )
+    if folder:
+        below = _columns.folder.startswith(f"{folder}/", autoescape=True)
+        query = query.where(sa.or_(_columns.folder == folder, below))
     return [_read(row) for row in tx.execute(query).mappings()]
 
 
@@ -130,4 +177,7 @@ def _read(row: Any) -> Credential:
         has_password=row["password_sealed"] is not None,
         has_seed=row["seed_sealed"] is not None,
         created_at=row["created_at"],
+        rotated_at=row["rotated_at"],
+        folder=row["folder"],
+        version=row["version"],
     )

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from libs import db
 from libs.db import Tx
 from libs.secrets import Secret, Vault
+from services.totp import links
 from services.totp.domain import Challenge, Message, Source
 from services.totp.store.tables import associated, messages
 
 _columns = messages.c
+MOST_LOOKED_AT = 50
+_BY_EXTERNAL_ID = sa.select(messages).where(
+    _columns.organization_id == sa.bindparam("organization_id"),
+    _columns.external_id == sa.bindparam("external_id"),
+)
+_GIVEN = sa.select(_columns.code_sealed, _columns.link_sealed).where(
+    _columns.message_id == sa.bindparam("message_id"),
+    _columns.claimed_by == sa.bindparam("challenge_id"),
+    _columns.expires_at > sa.bindparam("now", type_=db.Timestamp),
+)
+_FREE_AT = sa.select(_columns.message_id, _columns.code_sealed).where(
+    _columns.organization_id == sa.bindparam("organization_id"),
+    _columns.identifier == sa.bindparam("identifier"),
+    _columns.claimed_by.is_(None),
+    _columns.sure.is_(True),
+)
+_DELETE = sa.delete(messages).where(_columns.message_id == sa.bindparam("id"))
 
 
-def insert(tx: Tx, vault: Vault, message: Message, code: Secret, content: Secret) -> None:
-    """Keeps a message: its code when there is one for certain, else its text."""
+@dataclass(frozen=True)
+class Contents:
+    """What is kept of a message: its code, else its link and its redacted text."""
 
-    def sealed(field: str, value: Secret) -> bytes:
-        place = associated(message.organization_id, messages, message.message_id, field)
+    code: Secret
+    link: Secret
+    redacted: Secret
+
+
+def insert(tx: Tx, vault: Vault, message: Message, contents: Contents) -> bool:
+    """Keeps a message; False when this very e-mail has come in before."""
+
+    def sealed(field: str, value: Secret) -> bytes | None:
+        if not value:
+            return None
+        place = _place(message.organization_id, message.message_id, field)
         return vault.seal(value.reveal().encode("utf-8", "replace"), place)
 
     values = {
@@ -30,16 +61,56 @@ def insert(tx: Tx, vault: Vault, message: Message, code: Secret, content: Secret
         "source": message.source.value,
         "sure": message.sure,
         "candidates": message.candidates,
-        "code_sealed": sealed("code_sealed", code) if message.sure else None,
-        "content_sealed": None if message.sure else sealed("content_sealed", content),
+        "code_sealed": sealed("code_sealed", contents.code),
+        "link_sealed": sealed("link_sealed", contents.link),
+        "link_host": message.link_host,
+        "content_sealed": sealed("content_sealed", contents.redacted),
+        "external_id": message.external_id or None,
         "received_at": message.received_at,
         "expires_at": message.expires_at,
     }
-    tx.execute(sa.insert(messages).values(**values))
+    return tx.insert_new(messages, **values)
+
+
+def find_external(tx: Tx, organization_id: str, external_id: str) -> Message | None:
+    """The message that is this e-mail."""
+    key = {"organization_id": organization_id, "external_id": external_id}
+    row = tx.execute(_BY_EXTERNAL_ID, key).mappings().first()
+    return _read(row) if row else None
+
+
+def page(tx: Tx, organization_id: str, before: str, limit: int) -> list[tuple[Message, bytes]]:
+    """Messages, newest first, from the one before `before`, with their sealed redacted text."""
+    query = sa.select(messages).where(
+        _columns.organization_id == organization_id, _columns.expires_at > tx.now
+    )
+    if before:
+        query = query.where(_columns.message_id < before)
+    query = query.order_by(_columns.message_id.desc()).limit(limit)
+    return [(_read(row), row["content_sealed"] or b"") for row in tx.execute(query).mappings()]
+
+
+def open_redacted(vault: Vault, message: Message, sealed: bytes) -> str:
+    """The redacted text of a message; empty when none is kept."""
+    place = _place(message.organization_id, message.message_id, "content_sealed")
+    return vault.open(sealed, place).decode() if sealed else ""
+
+
+def _place(organization_id: str, message_id: str, field: str) -> bytes:
+    return associated(organization_id, messages, message_id, field)
 
 
 def best_for(tx: Tx, challenge: Challenge) -> Message | None:
     """The message that serves this challenge best: the most closely addressed, then the newest."""
+    found = (_read(row) for row in tx.execute(_candidates(tx, challenge)).mappings())
+    return next((one for one in found if one.sure or _takes_link(challenge, one)), None)
+
+
+def _takes_link(challenge: Challenge, message: Message) -> bool:
+    return links.accepts(challenge.link_hosts, message.link_host)
+
+
+def _candidates(tx: Tx, challenge: Challenge) -> sa.Select[Any]:
     addressed = _columns.challenge_id == challenge.challenge_id
     of_run = sa.and_(_columns.run_id != "", _columns.run_id == challenge.run_id)
     at_its_place = sa.and_(
@@ -49,11 +120,14 @@ def best_for(tx: Tx, challenge: Challenge) -> Message | None:
         _columns.identifier != "",
         _columns.received_at >= challenge.not_before,
     )
-    query = (
+    holds = _columns.sure.is_(True)
+    if challenge.link_hosts:
+        holds = sa.or_(holds, _columns.link_host != "")
+    return (
         sa.select(messages)
         .where(
             _columns.organization_id == challenge.organization_id,
-            _columns.sure.is_(True),
+            holds,
             _columns.claimed_by.is_(None),
             _columns.expires_at > tx.now,
             sa.or_(addressed, at_its_place),
@@ -63,10 +137,8 @@ def best_for(tx: Tx, challenge: Challenge) -> Message | None:
             _columns.received_at.desc(),
             _columns.message_id.desc(),
         )
-        .limit(1)
+        .limit(MOST_LOOKED_AT if challenge.link_hosts else 1)
     )
-    row = tx.execute(query).mappings().first()
-    return _read(row) if row else None
 
 
 def take(tx: Tx, message: Message, challenge: Challenge) -> bool:
@@ -92,18 +164,36 @@ def given_to(tx: Tx, challenge: Challenge) -> Message | None:
     return _read(row) if row else None
 
 
-def code_of(tx: Tx, vault: Vault, challenge: Challenge) -> Secret | None:
-    """The code that was given to this challenge, while it is kept."""
-    query = sa.select(_columns.code_sealed).where(
-        _columns.message_id == challenge.message_id,
-        _columns.claimed_by == challenge.challenge_id,
-        _columns.expires_at > tx.now,
-    )
-    sealed = tx.execute(query).scalar()
-    if sealed is None:
+def contents_of(tx: Tx, vault: Vault, challenge: Challenge) -> Contents | None:
+    """The code or link that was given to this challenge, while it is kept."""
+    key = {
+        "message_id": challenge.message_id,
+        "challenge_id": challenge.challenge_id,
+        "now": tx.now,
+    }
+    row = tx.execute(_GIVEN, key).mappings().first()
+    if row is None:
         return None
-    place = associated(challenge.organization_id, messages, challenge.message_id, "code_sealed")
-    return Secret(vault.open(sealed, place).decode())
+
+    def opened(field: str) -> Secret:
+        place = _place(challenge.organization_id, challenge.message_id, field)
+        return Secret(vault.open(row[field], place).decode() if row[field] else "")
+
+    return Contents(opened("code_sealed"), opened("link_sealed"), Secret(""))
+
+
+def burn(tx: Tx, message: Message) -> None:
+    """Destroys the secrets of a message whose code the site refused."""
+    tx.execute(_DELETE, {"id": message.message_id})
+
+
+def burn_copies(tx: Tx, vault: Vault, challenge: Challenge, refused: Secret) -> None:
+    """Takes free messages with the refused code out of use: the same code came twice."""
+    key = {"organization_id": challenge.organization_id, "identifier": challenge.identifier}
+    for row in tx.execute(_FREE_AT, key).mappings().all():
+        place = _place(challenge.organization_id, row["message_id"], "code_sealed")
+        if vault.open(row["code_sealed"], place).decode() == refused.reveal():
+            tx.execute(_DELETE, {"id": row["message_id"]})
 
 
 def any_over(tx: Tx) -> bool:
@@ -129,4 +219,7 @@ def _read(row: Any) -> Message:
         candidates=row["candidates"],
         received_at=row["received_at"],
         expires_at=row["expires_at"],
+        link_host=row["link_host"],
+        external_id=row["external_id"] or "",
+        claimed_by=row["claimed_by"] or "",
     )

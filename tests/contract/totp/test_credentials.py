@@ -19,6 +19,8 @@ STUB = totp_pb2_grpc.TotpServiceStub
 CANARY_SEED = "CANARYCANARYCANARYCANARYCANARY22"
 CANARY_PASSWORD = "canary-password-51b7"
 CANARY_CODE = "90417263"
+CANARY_TOKEN = "canaryToken0123456789abc"
+CANARY_MAIL = "canary-mail-password-77"
 
 
 async def create(service: Running, organization: str = "org_a", **fields: Any) -> pb.Credential:
@@ -133,6 +135,60 @@ async def test_deleting_twice_changes_nothing(totp: Running) -> None:
         await totp.stub(STUB).GetCredential(pb.GetCredentialRequest(credential_id="shop"))
 
 
+def update(service: Running, **fields: Any) -> Any:
+    request = pb.UpdateCredentialRequest(**{"credential_id": "shop", **fields})
+    return service.stub(STUB).UpdateCredential(request)
+
+
+async def test_a_credential_is_rotated_and_refiled(totp: Running) -> None:
+    created = await create(totp, password="old", totp_seed=CANARY_SEED, folder="shops/eu")
+    assert (created.version, created.folder) == (1, "shops/eu")
+    moved = (await update(totp, folder="shops/us", username="dana")).credential
+    assert (moved.version, moved.folder, moved.username) == (1, "shops/us", "dana")
+    rotated = (await update(totp, password="new", version=1)).credential
+    assert (rotated.version, rotated.has_password, rotated.has_totp_seed) == (2, True, True)
+    assert rotated.rotate_time.ToNanoseconds() > rotated.create_time.ToNanoseconds()
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        await update(totp, password="newer", version=1)
+    assert caught.value.reason == "VERSION_CHANGED"
+    task = totp.stub(STUB, as_="task")
+    request = pb.ResolveCredentialRequest(credential_id="shop")
+    assert (await task.ResolveCredential(request)).password == "new"
+    without = (await update(totp, totp_seed="", name="store")).credential
+    assert (without.version, without.has_totp_seed, without.name) == (3, False, "store")
+    trail = [type_ for (type_,) in _rows(totp, "SELECT type FROM history ORDER BY sequence")]
+    assert trail.count("credential.rotated") == 2
+    assert trail.count("credential.changed") == 1
+
+
+async def test_a_change_is_checked_like_a_new_credential(totp: Running) -> None:
+    await create(totp)
+    await create(totp, name="other")
+    with pytest.raises(errors.Conflict):
+        await update(totp, name="other")
+    with pytest.raises(errors.NotFound):
+        await update(totp, credential_id="nobody")
+    for fields in ({"name": ""}, {"totp_seed": "JBSWY3DP1"}, {"folder": "a//b"}):
+        with pytest.raises(errors.Invalid) as caught:
+            await update(totp, **fields)
+        assert caught.value.violations[0][0] == next(iter(fields))
+
+
+async def test_credentials_are_listed_by_folder(totp: Running) -> None:
+    for name, folder in (("a", "x"), ("b", "x/y"), ("c", "xy"), ("d", ""), ("e", "x%")):
+        await create(totp, name=name, folder=folder)
+
+    async def names(folder: str) -> list[str]:
+        request = pb.ListCredentialsRequest(folder=folder)
+        found = await totp.stub(STUB).ListCredentials(request)
+        return [one.name for one in found.credentials]
+
+    assert await names("x") == ["a", "b"]
+    assert await names("/x/y/") == ["b"]
+    assert await names("x%") == ["e"]
+    assert len(await names("")) == 5
+
+
 async def test_swapped_secrets_do_not_open(totp: Running) -> None:
     await create(totp, name="one", password="first")
     await create(totp, name="two", password="second")
@@ -167,16 +223,37 @@ async def test_no_canary_is_found_in_anything_written(
             await totp.stub(STUB).SubmitMessage(unsure)
         claim = pb.ClaimCodeRequest(challenge_id=opened.challenge.challenge_id)
         codes.append((await task.ClaimCode(claim)).code)
+    link = f"Click to sign in: https://acme.test/magic?token={CANARY_TOKEN}"
+    accepting = pb.OpenChallengeRequest(identifier="l@x.test", link_hosts=["acme.test"])
+    opened = await task.OpenChallenge(accepting)
+    await totp.stub(STUB).SubmitMessage(
+        pb.SubmitMessageRequest(identifier="l@x.test", content=link)
+    )
+    challenge_id = opened.challenge.challenge_id
+    got = await task.ClaimCode(pb.ClaimCodeRequest(challenge_id=challenge_id))
+    assert got.link.endswith(CANARY_TOKEN)
+    await task.RejectCode(pb.RejectCodeRequest(challenge_id=challenge_id))
+    mailbox = pb.Mailbox(host="127.0.0.1", port=9, username="jo", password=CANARY_MAIL)
+    await totp.stub(STUB).CreateSource(
+        pb.CreateSourceRequest(name="box", identifier="jo@x.test", mailbox=mailbox)
+    )
+    pull = pb.PullUrl(url="http://127.0.0.1:9/codes")
+    asked = await totp.stub(STUB).CreateSource(
+        pb.CreateSourceRequest(name="url", identifier="jo@x.test", pull=pull)
+    )
+    await update(totp, password=CANARY_PASSWORD + "!")
+    await eventually(lambda: "cannot be reached" in caplog.text, within=20)
     for seed in (CANARY_SEED + "1", "otpauth://hotp/x?secret=" + CANARY_SEED):
         with pytest.raises(errors.Invalid) as caught:
             await create(totp, name="bad", totp_seed=seed)
         assert CANARY_SEED not in caught.value.message
     async with Redis.from_url(redis_url) as redis:
-        await eventually(lambda: _published(redis, 4))
+        await eventually(lambda: _published(redis, 7))
         events = repr(await redis.xrange(PREFIX + "totp"))
     written = caplog.text.encode() + events.encode()
     written += b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    for canary in (CANARY_SEED, CANARY_PASSWORD, *codes[:1]):
+    secrets = (CANARY_SEED, CANARY_PASSWORD, CANARY_TOKEN, CANARY_MAIL, asked.signing_secret)
+    for canary in (*secrets, *codes[:1]):
         assert canary.encode() not in written
     # Six digits may turn up in the bytes of a database by chance; logs and events are text.
     assert all(code not in caplog.text + events for code in codes)

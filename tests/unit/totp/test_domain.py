@@ -19,8 +19,10 @@ from services.totp.domain import (
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 
 
-def test_closed_states_lead_nowhere() -> None:
+def test_closed_states_lead_nowhere_but_a_refused_code_to_the_next() -> None:
     assert set(OPEN) == {State.WAITING, State.AVAILABLE}
+    assert not TRANSITIONS[State.EXPIRED] | TRANSITIONS[State.CANCELED]
+    assert sources_of(State.WAITING) == [State.CLAIMED]
     assert set(TRANSITIONS) == set(State)
     assert sources_of(State.CLAIMED) == [State.AVAILABLE]
 

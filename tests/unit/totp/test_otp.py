@@ -120,7 +120,7 @@ def test_what_the_caller_states_wins() -> None:
         ("otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&period=0", "period"),
         ("otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&algorithm=MD5", "algorithm"),
         ("otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&secret=JBSWY3DPEHPK3PXQ", "twice"),
-        ("otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&encoder=steam", "encoder"),
+        ("otpauth://totp/x?secret=JBSWY3DPEHPK3PXP&encoder=blizzard", "encoder"),
         ("https://totp/x?secret=JBSWY3DPEHPK3PXP", "otpauth://"),
     ],
 )
@@ -132,3 +132,16 @@ def test_refusals_say_why_and_never_quote_the_seed(text: str, why: str) -> None:
 
 def test_a_seed_never_shows_its_key() -> None:
     assert "1234" not in repr(Seed(SHA1_KEY))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "steam://BASE32SECRET3232",
+        "otpauth://totp/Steam:jo?secret=BASE32SECRET3232&issuer=Steam&encoder=steam",
+    ],
+)
+def test_steam_guard(text: str) -> None:
+    """The examples of pyotp's tests."""
+    seed = parse_seed(text)
+    assert [seed.code(step) for step in (0, 1, 2)] == ["2TC8B", "YKKK4", "M4HQB"]

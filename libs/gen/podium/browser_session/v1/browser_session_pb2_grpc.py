@@ -96,6 +96,91 @@ class BrowserSessionServiceStub:
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetArtifactContentRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.CreateLink = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/CreateLink',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.FromString,
+                _registered_method=True)
+        self.LocateSession = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/LocateSession',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionResponse.FromString,
+                _registered_method=True)
+        self.GetActivity = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/GetActivity',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityResponse.FromString,
+                _registered_method=True)
+        self.OpenPage = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/OpenPage',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageResponse.FromString,
+                _registered_method=True)
+        self.GetContent = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/GetContent',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentResponse.FromString,
+                _registered_method=True)
+        self.PrintPdf = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/PrintPdf',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfResponse.FromString,
+                _registered_method=True)
+        self.Evaluate = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/Evaluate',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateResponse.FromString,
+                _registered_method=True)
+        self.WatchSession = channel.unary_stream(
+                '/podium.browser_session.v1.BrowserSessionService/WatchSession',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionResponse.FromString,
+                _registered_method=True)
+        self.TakeControl = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/TakeControl',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlResponse.FromString,
+                _registered_method=True)
+        self.ReturnControl = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/ReturnControl',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlResponse.FromString,
+                _registered_method=True)
+        self.SendInput = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/SendInput',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputResponse.FromString,
+                _registered_method=True)
+        self.UploadArtifact = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/UploadArtifact',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactResponse.FromString,
+                _registered_method=True)
+        self.DeleteArtifact = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/DeleteArtifact',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactResponse.FromString,
+                _registered_method=True)
+        self.CreateArtifactLink = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/CreateArtifactLink',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkResponse.FromString,
+                _registered_method=True)
+        self.DownloadArtifact = channel.unary_stream(
+                '/podium.browser_session.v1.BrowserSessionService/DownloadArtifact',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DownloadArtifactRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.StartRecording = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/StartRecording',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingResponse.FromString,
+                _registered_method=True)
+        self.StopRecording = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/StopRecording',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingResponse.FromString,
+                _registered_method=True)
 
 
 class BrowserSessionServiceServicer:
@@ -195,6 +280,136 @@ class BrowserSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateLink(self, request, context):
+        """An address that carries one right to one session until it expires: a CDP endpoint for a driver
+        of one's own, or the live view for a person. FAILED_PRECONDITION: somebody else holds the
+        session and the right would act in it; take its control first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LocateSession(self, request, context):
+        """Where the browser of a link is served. UNAUTHENTICATED: the link is not good, or no longer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetActivity(self, request, context):
+        """What goes on in a session: what its drivers sent and got, and who holds its wheel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenPage(self, request, context):
+        """Opens an address in the session's active page and waits until it has loaded.
+        FAILED_PRECONDITION: it could not be opened, or a run holds the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetContent(self, request, context):
+        """What the session's active page holds now: address, title, document, visible text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PrintPdf(self, request, context):
+        """Prints the session's active page and keeps the PDF as an artifact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Evaluate(self, request, context):
+        """The value of a JavaScript expression in the session's active page. FAILED_PRECONDITION: the
+        script failed, or a run holds the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchSession(self, request, context):
+        """The session live: a picture whenever its page looks different, at most `max_per_second`. Ends
+        with the session's browser: ask again, as long as the session has not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeControl(self, request, context):
+        """Takes the wheel of a session, or renews the hold of it: a person acts, and the agent waits.
+        Returns when the agent's action under way has ended, or after two seconds; from then on nothing
+        of the agent that acts reaches a page. FAILED_PRECONDITION: somebody else holds it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReturnControl(self, request, context):
+        """Gives the wheel back; the agent goes on. Giving it back again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendInput(self, request, context):
+        """Does in the session's active page what a person would with mouse and keyboard, in order.
+        FAILED_PRECONDITION: a run holds the session and this is not its control.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadArtifact(self, request, context):
+        """Takes in a file, in one piece or several of at most 700 kB over REST, to be put into pages by
+        the id of its artifact. FAILED_PRECONDITION: the piece does not follow what has come so far.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteArtifact(self, request, context):
+        """Removes an artifact and its bytes. Removing it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateArtifactLink(self, request, context):
+        """An address of an artifact's bytes that needs no API key and expires.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadArtifact(self, request, context):
+        """The bytes of an artifact for who has a link to it. PERMISSION_DENIED: the link is not good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartRecording(self, request, context):
+        """Begins to record what goes on in a session: its pages' console, its network as HAR, pictures of
+        it. Ends with StopRecording or with the session's browser, and is kept as artifacts.
+        FAILED_PRECONDITION: it is being recorded already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopRecording(self, request, context):
+        """Ends the recording of a session; answers what was kept. Ending it again answers the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrowserSessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -257,6 +472,91 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.GetArtifactContent,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetArtifactContentRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'CreateLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateLink,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.SerializeToString,
+            ),
+            'LocateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocateSession,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionResponse.SerializeToString,
+            ),
+            'GetActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetActivity,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityResponse.SerializeToString,
+            ),
+            'OpenPage': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenPage,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageResponse.SerializeToString,
+            ),
+            'GetContent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetContent,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentResponse.SerializeToString,
+            ),
+            'PrintPdf': grpc.unary_unary_rpc_method_handler(
+                    servicer.PrintPdf,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfResponse.SerializeToString,
+            ),
+            'Evaluate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Evaluate,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateResponse.SerializeToString,
+            ),
+            'WatchSession': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSession,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionResponse.SerializeToString,
+            ),
+            'TakeControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeControl,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlResponse.SerializeToString,
+            ),
+            'ReturnControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReturnControl,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlResponse.SerializeToString,
+            ),
+            'SendInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendInput,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputResponse.SerializeToString,
+            ),
+            'UploadArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadArtifact,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactResponse.SerializeToString,
+            ),
+            'DeleteArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteArtifact,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactResponse.SerializeToString,
+            ),
+            'CreateArtifactLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateArtifactLink,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkResponse.SerializeToString,
+            ),
+            'DownloadArtifact': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadArtifact,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DownloadArtifactRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'StartRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRecording,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingResponse.SerializeToString,
+            ),
+            'StopRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopRecording,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -584,6 +884,465 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/GetArtifactContent',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetArtifactContentRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/CreateLink',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/LocateSession',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/GetActivity',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenPage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/OpenPage',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetContent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/GetContent',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrintPdf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/PrintPdf',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Evaluate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/Evaluate',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/WatchSession',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/TakeControl',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReturnControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/ReturnControl',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/SendInput',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/UploadArtifact',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/DeleteArtifact',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateArtifactLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/CreateArtifactLink',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/DownloadArtifact',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DownloadArtifactRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/StartRecording',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/StopRecording',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,11 @@ class TotpServiceStub:
                 request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.GetCredentialRequest.SerializeToString,
                 response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.GetCredentialResponse.FromString,
                 _registered_method=True)
+        self.UpdateCredential = channel.unary_unary(
+                '/podium.totp.v1.TotpService/UpdateCredential',
+                request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.UpdateCredentialRequest.SerializeToString,
+                response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.UpdateCredentialResponse.FromString,
+                _registered_method=True)
         self.ListCredentials = channel.unary_unary(
                 '/podium.totp.v1.TotpService/ListCredentials',
                 request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListCredentialsRequest.SerializeToString,
@@ -66,6 +71,41 @@ class TotpServiceStub:
                 request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListChallengesRequest.SerializeToString,
                 response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListChallengesResponse.FromString,
                 _registered_method=True)
+        self.GetChallenge = channel.unary_unary(
+                '/podium.totp.v1.TotpService/GetChallenge',
+                request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.GetChallengeRequest.SerializeToString,
+                response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.GetChallengeResponse.FromString,
+                _registered_method=True)
+        self.WatchChallenge = channel.unary_stream(
+                '/podium.totp.v1.TotpService/WatchChallenge',
+                request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.WatchChallengeRequest.SerializeToString,
+                response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.WatchChallengeResponse.FromString,
+                _registered_method=True)
+        self.CancelChallenge = channel.unary_unary(
+                '/podium.totp.v1.TotpService/CancelChallenge',
+                request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.CancelChallengeRequest.SerializeToString,
+                response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.CancelChallengeResponse.FromString,
+                _registered_method=True)
+        self.ListMessages = channel.unary_unary(
+                '/podium.totp.v1.TotpService/ListMessages',
+                request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListMessagesRequest.SerializeToString,
+                response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListMessagesResponse.FromString,
+                _registered_method=True)
+        self.CreateSource = channel.unary_unary(
+                '/podium.totp.v1.TotpService/CreateSource',
+                request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.CreateSourceRequest.SerializeToString,
+                response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.CreateSourceResponse.FromString,
+                _registered_method=True)
+        self.ListSources = channel.unary_unary(
+                '/podium.totp.v1.TotpService/ListSources',
+                request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListSourcesRequest.SerializeToString,
+                response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListSourcesResponse.FromString,
+                _registered_method=True)
+        self.DeleteSource = channel.unary_unary(
+                '/podium.totp.v1.TotpService/DeleteSource',
+                request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.DeleteSourceRequest.SerializeToString,
+                response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.DeleteSourceResponse.FromString,
+                _registered_method=True)
         self.ResolveCredential = channel.unary_unary(
                 '/podium.totp.v1.TotpService/ResolveCredential',
                 request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ResolveCredentialRequest.SerializeToString,
@@ -80,6 +120,11 @@ class TotpServiceStub:
                 '/podium.totp.v1.TotpService/ClaimCode',
                 request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ClaimCodeRequest.SerializeToString,
                 response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.ClaimCodeResponse.FromString,
+                _registered_method=True)
+        self.RejectCode = channel.unary_unary(
+                '/podium.totp.v1.TotpService/RejectCode',
+                request_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.RejectCodeRequest.SerializeToString,
+                response_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.RejectCodeResponse.FromString,
                 _registered_method=True)
         self.CancelChallenges = channel.unary_unary(
                 '/podium.totp.v1.TotpService/CancelChallenges',
@@ -103,6 +148,14 @@ class TotpServiceServicer:
 
     def GetCredential(self, request, context):
         """A credential without its secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCredential(self, request, context):
+        """Changes a credential: fields that are given replace what was kept, others stay. A new password
+        or seed counts up `version`. FAILED_PRECONDITION: `version` is given and is not the present one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +191,59 @@ class TotpServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetChallenge(self, request, context):
+        """One challenge. Never a code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchChallenge(self, request, context):
+        """Streams a challenge as it stands now and at each change, until it is closed. Never a code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelChallenge(self, request, context):
+        """Cancels a challenge: whoever waits for it is told at once. Canceling a closed one changes
+        nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMessages(self, request, context):
+        """Messages of the last minutes, newest first, without their codes. Of a message in which no code
+        could be told, the redacted text, for a person to see what came.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateSource(self, request, context):
+        """Adds a place where codes are fetched from: an IMAP mailbox, or a URL that is asked while a
+        challenge waits. ALREADY_EXISTS: a source of that name. INVALID_ARGUMENT: a target that may not
+        be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSources(self, request, context):
+        """Sources of the organisation by name, without their secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSource(self, request, context):
+        """Removes a source and its secrets. Deleting it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ResolveCredential(self, request, context):
         """User name and password of a credential, for the task that types them. Each call is written to
         the audit trail, without the values.
@@ -163,6 +269,15 @@ class TotpServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RejectCode(self, request, context):
+        """Says that the site refused the code that was claimed: the challenge waits for another one, and
+        this one is not handed out again. FAILED_PRECONDITION: no code was claimed, or this was the
+        third refusal, after which sites lock accounts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelChallenges(self, request, context):
         """Cancels the waiting challenges of a run.
         """
@@ -182,6 +297,11 @@ def add_TotpServiceServicer_to_server(servicer, server):
                     servicer.GetCredential,
                     request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.GetCredentialRequest.FromString,
                     response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.GetCredentialResponse.SerializeToString,
+            ),
+            'UpdateCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCredential,
+                    request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.UpdateCredentialRequest.FromString,
+                    response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.UpdateCredentialResponse.SerializeToString,
             ),
             'ListCredentials': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCredentials,
@@ -203,6 +323,41 @@ def add_TotpServiceServicer_to_server(servicer, server):
                     request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListChallengesRequest.FromString,
                     response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListChallengesResponse.SerializeToString,
             ),
+            'GetChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChallenge,
+                    request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.GetChallengeRequest.FromString,
+                    response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.GetChallengeResponse.SerializeToString,
+            ),
+            'WatchChallenge': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchChallenge,
+                    request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.WatchChallengeRequest.FromString,
+                    response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.WatchChallengeResponse.SerializeToString,
+            ),
+            'CancelChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelChallenge,
+                    request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.CancelChallengeRequest.FromString,
+                    response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.CancelChallengeResponse.SerializeToString,
+            ),
+            'ListMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMessages,
+                    request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListMessagesRequest.FromString,
+                    response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'CreateSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSource,
+                    request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.CreateSourceRequest.FromString,
+                    response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.CreateSourceResponse.SerializeToString,
+            ),
+            'ListSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSources,
+                    request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListSourcesRequest.FromString,
+                    response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ListSourcesResponse.SerializeToString,
+            ),
+            'DeleteSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSource,
+                    request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.DeleteSourceRequest.FromString,
+                    response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.DeleteSourceResponse.SerializeToString,
+            ),
             'ResolveCredential': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveCredential,
                     request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.ResolveCredentialRequest.FromString,
@@ -217,6 +372,11 @@ def add_TotpServiceServicer_to_server(servicer, server):
                     servicer.ClaimCode,
                     request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.ClaimCodeRequest.FromString,
                     response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.ClaimCodeResponse.SerializeToString,
+            ),
+            'RejectCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectCode,
+                    request_deserializer=podium_dot_totp_dot_v1_dot_totp__pb2.RejectCodeRequest.FromString,
+                    response_serializer=podium_dot_totp_dot_v1_dot_totp__pb2.RejectCodeResponse.SerializeToString,
             ),
             'CancelChallenges': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelChallenges,
@@ -280,6 +440,33 @@ class TotpService:
             '/podium.totp.v1.TotpService/GetCredential',
             podium_dot_totp_dot_v1_dot_totp__pb2.GetCredentialRequest.SerializeToString,
             podium_dot_totp_dot_v1_dot_totp__pb2.GetCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.totp.v1.TotpService/UpdateCredential',
+            podium_dot_totp_dot_v1_dot_totp__pb2.UpdateCredentialRequest.SerializeToString,
+            podium_dot_totp_dot_v1_dot_totp__pb2.UpdateCredentialResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -399,6 +586,195 @@ class TotpService:
             _registered_method=True)
 
     @staticmethod
+    def GetChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.totp.v1.TotpService/GetChallenge',
+            podium_dot_totp_dot_v1_dot_totp__pb2.GetChallengeRequest.SerializeToString,
+            podium_dot_totp_dot_v1_dot_totp__pb2.GetChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/podium.totp.v1.TotpService/WatchChallenge',
+            podium_dot_totp_dot_v1_dot_totp__pb2.WatchChallengeRequest.SerializeToString,
+            podium_dot_totp_dot_v1_dot_totp__pb2.WatchChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.totp.v1.TotpService/CancelChallenge',
+            podium_dot_totp_dot_v1_dot_totp__pb2.CancelChallengeRequest.SerializeToString,
+            podium_dot_totp_dot_v1_dot_totp__pb2.CancelChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.totp.v1.TotpService/ListMessages',
+            podium_dot_totp_dot_v1_dot_totp__pb2.ListMessagesRequest.SerializeToString,
+            podium_dot_totp_dot_v1_dot_totp__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.totp.v1.TotpService/CreateSource',
+            podium_dot_totp_dot_v1_dot_totp__pb2.CreateSourceRequest.SerializeToString,
+            podium_dot_totp_dot_v1_dot_totp__pb2.CreateSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.totp.v1.TotpService/ListSources',
+            podium_dot_totp_dot_v1_dot_totp__pb2.ListSourcesRequest.SerializeToString,
+            podium_dot_totp_dot_v1_dot_totp__pb2.ListSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.totp.v1.TotpService/DeleteSource',
+            podium_dot_totp_dot_v1_dot_totp__pb2.DeleteSourceRequest.SerializeToString,
+            podium_dot_totp_dot_v1_dot_totp__pb2.DeleteSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ResolveCredential(request,
             target,
             options=(),
@@ -469,6 +845,33 @@ class TotpService:
             '/podium.totp.v1.TotpService/ClaimCode',
             podium_dot_totp_dot_v1_dot_totp__pb2.ClaimCodeRequest.SerializeToString,
             podium_dot_totp_dot_v1_dot_totp__pb2.ClaimCodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.totp.v1.TotpService/RejectCode',
+            podium_dot_totp_dot_v1_dot_totp__pb2.RejectCodeRequest.SerializeToString,
+            podium_dot_totp_dot_v1_dot_totp__pb2.RejectCodeResponse.FromString,
             options,
             channel_credentials,
             insecure,
