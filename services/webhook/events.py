@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from libs import errors
+from libs.clock import Clock
 from libs.db import Database
 from libs.events.bus import Subscription
 from podium.common.v1 import event_pb2
 from services.webhook import domain, store, wire
 from services.webhook.domain import Announcement
+
+# How long the first event of a batch waits for others.
+PATIENCE_S = 0.01
 
 
 @dataclass
@@ -25,12 +29,13 @@ class _Batch:
 class Announcer:
     """Keeps every event and makes deliveries of it, each event once however often it comes.
 
-    The bus hands events out run by run. Those that come while a commit is under way wait for it
-    and then go together: one unit with prepared statements serves them all.
+    The bus hands events out run by run, and those of a run come in bursts. A moment's patience
+    brings them together: one unit with prepared statements serves them all.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._next: _Batch | None = None
         self._turn = asyncio.Lock()
 
@@ -57,6 +62,7 @@ class Announcer:
             await self._database.write(lambda tx: store.announce(tx, announcements))
 
     async def _commit(self) -> None:
+        await self._clock.sleep(PATIENCE_S)
         async with self._turn:
             batch, self._next = self._next, None
             assert batch is not None

@@ -52,7 +52,7 @@ def accepts(expression: str, event: Announcement) -> bool:
     }
     try:
         answer = _compiled(expression).eval(data=facts)
-    except (RuntimeError, ValueError, TypeError):
+    except (RuntimeError, ValueError, TypeError, OverflowError):
         return False
     return answer.type().name() == "BOOL" and answer.value() is True
 

@@ -51,7 +51,7 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
         self._clock = clock
         self._signals = signals
         self._rules = rules
-        self.subscriptions: list[Subscription] = Announcer(database).subscriptions()
+        self.subscriptions: list[Subscription] = Announcer(database, clock).subscriptions()
 
     @classmethod
     @asynccontextmanager

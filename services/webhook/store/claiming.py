@@ -247,12 +247,13 @@ def _drain_buckets(tx: Tx, buckets: dict[str, Bucket], taken: Counter[str]) -> N
 
 
 def _wait_s(rows: Iterable[Any], buckets: dict[str, Bucket], taken: Counter[str]) -> float | None:
-    """How soon an endpoint with a rate limit may be sent the next message; None without any."""
-    waits = [
-        bucket.taken(taken[row.endpoint_id]).wait_s(row.rate_limit_per_s)
-        for row in rows
-        if (bucket := buckets.get(row.endpoint_id))
-    ]
+    """How soon an empty bucket has its next token; None when no limit holds anybody up."""
+    waits = []
+    for row in rows:
+        if bucket := buckets.get(row.endpoint_id):
+            left = bucket.taken(taken[row.endpoint_id])
+            if left.tokens < 1:
+                waits.append(left.wait_s(row.rate_limit_per_s))
     return min(waits, default=None)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +126,13 @@ async def test_headers_are_sent_and_never_shown(
     assert "canary" not in shown
 
 
-async def test_an_endpoint_that_asks_for_it_is_shown_a_client_certificate(
-    open_world: Any, tmp_path: Path
-) -> None:
-    authority = Authority()
-    (tmp_path / "ca.pem").write_text(authority.pem)
-    (tmp_path / "server.pem").write_text("".join(authority.issue("localhost")))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "ca.pem")
-    context.load_cert_chain(tmp_path / "server.pem")
+@asynccontextmanager
+async def asking_for_certificates(folder: Path, authority: Authority) -> AsyncIterator[Any]:
+    """A server that lets in whom the authority knows: its URL, and the names it was shown."""
+    (folder / "ca.pem").write_text(authority.pem)
+    (folder / "server.pem").write_text("".join(authority.issue("localhost")))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca.pem")
+    context.load_cert_chain(folder / "server.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     seen: list[str] = []
 
@@ -145,12 +146,24 @@ async def test_an_endpoint_that_asks_for_it_is_shown_a_client_certificate(
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    url = f"https://localhost:{runner.addresses[0][1]}/hook"
-    async with open_world(webhook_ca_file=str(tmp_path / "ca.pem")) as world:
+    yield f"https://localhost:{runner.addresses[0][1]}/hook", seen
+    await runner.cleanup()
+
+
+async def test_an_endpoint_that_asks_for_it_is_shown_a_client_certificate(
+    open_world: Any, tmp_path: Path
+) -> None:
+    authority = Authority()
+    async with (
+        asking_for_certificates(tmp_path, authority) as (url, seen),
+        open_world(webhook_ca_file=str(tmp_path / "ca.pem")) as world,
+    ):
         endpoint, _ = await world.endpoint(url)
         test = pb.TestEndpointRequest(endpoint_id=endpoint.endpoint_id)
         refused = (await world.stub().TestEndpoint(test)).delivery
         await eventually(lambda: _is(world, refused, pb.DELIVERY_STATE_DEAD), within=10)
+        attempts = (await world.delivery(refused.delivery_id)).attempts
+        assert {one.error_class for one in attempts} <= {"tls", "connect"}
 
         certificate, key = authority.issue("podium")
         change = pb.SetEndpointCertificateRequest(
@@ -164,7 +177,6 @@ async def test_an_endpoint_that_asks_for_it_is_shown_a_client_certificate(
         gone = pb.SetEndpointCertificateRequest(endpoint_id=endpoint.endpoint_id)
         without = (await world.stub().SetEndpointCertificate(gone)).endpoint
         assert not without.HasField("certificate")
-    await runner.cleanup()
 
 
 async def test_a_wrong_certificate_is_named(world: World, sink: Sink) -> None:

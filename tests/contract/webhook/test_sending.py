@@ -117,7 +117,7 @@ async def test_after_the_tenth_try_it_is_dead_and_can_be_replayed_again_and_agai
 async def test_410_disables_the_endpoint_and_enabling_it_sends_again(
     world: World, sink: Sink
 ) -> None:
-    endpoint, _ = await world.endpoint(sink.answer("/hook", status(410), status(200)))
+    endpoint, _ = await world.endpoint(sink.answer("/hook", status(410), status(200)), "run.*")
     await world.announce("run.started")
     delivery = await world.only_delivery(pb.DELIVERY_STATE_DEAD)
     assert delivery.attempt_count == 1
@@ -136,7 +136,15 @@ async def test_410_disables_the_endpoint_and_enabling_it_sends_again(
     assert disabled.etag != endpoint.etag
 
     await world.announce("run.finished")
-    update = pb.UpdateEndpointRequest(endpoint_id=endpoint.endpoint_id, url=endpoint.url)
+
+    async def announced() -> bool:
+        asked = pb.ListEventsRequest(event_types=["run.finished"])
+        return len((await world.stub().ListEvents(asked)).events) == 1
+
+    await eventually(announced)
+    update = pb.UpdateEndpointRequest(
+        endpoint_id=endpoint.endpoint_id, url=endpoint.url, event_types=["run.*"]
+    )
     enabled = (await world.stub().UpdateEndpoint(update)).endpoint
     assert (enabled.disabled, enabled.disabled_reason) == (False, "")
     await world.stub().ReplayDelivery(pb.ReplayDeliveryRequest(delivery_id=delivery.delivery_id))
