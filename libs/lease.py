@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from libs import db, errors
 
 LOST = "LEASE_LOST"
+# Stands for the unit's moment in a condition that is built once: executed with {"now": tx.now}.
+NOW = sa.bindparam("now", type_=db.Timestamp)
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ def claim(
     free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < tx.now)
     candidates = sa.select(key).where(free).limit(limit).with_for_update(skip_locked=True)
     if where is not None:
-        candidates = candidates.where(where)
+        candidates = candidates.where(where).params(now=tx.now)
     # As a CTE it runs once; a planner may run a subquery again and take more than the limit.
     chosen = candidates.order_by(key if order_by is None else order_by).cte("chosen")
     taken = tx.execute(

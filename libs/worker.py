@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,8 @@ from libs import errors, lease, metrics
 from libs.clock import Clock
 from libs.db import Database, Tx
 from libs.lease import Work
+from libs.recovery import Recoveries
+from libs.recovery.takeover import Takeovers
 from libs.signals import Signals
 from libs.stopping import stop, together
 
@@ -31,9 +34,10 @@ log = logging.getLogger(__name__)
 class Worker:
     """Performs the due rows of one leased table, up to `concurrency` at a time.
 
-    `due(tx)` is the condition under which a row wants work. `perform(work)` carries one row out and
-    must leave it in a state that is no longer due, or due later; it is cancelled when the lease is
-    lost or the replica drains, and another replica then claims the row.
+    `due` is the condition under which a row wants work: one that is built once, with `lease.NOW`
+    for the present, or `due(tx)` when it has to look at other rows first. `perform(work)` carries
+    one row out and must leave it in a state that is no longer due, or due later; it is cancelled
+    when the lease is lost or the replica drains, and another replica then claims the row.
     """
 
     def __init__(
@@ -47,14 +51,16 @@ class Worker:
         topic: str,
         table: sa.Table,
         key_column: str,
-        due: Callable[[Tx], sa.ColumnElement[bool]],
+        due: sa.ColumnElement[bool] | Callable[[Tx], sa.ColumnElement[bool]],
         perform: Callable[[Work], Awaitable[None]],
         concurrency: int = 32,
         ttl_s: float = 4.0,
         sweep_s: float = 0.5,
         order_by: Any = None,
+        recoveries: Recoveries | None = None,
     ) -> None:
         self.name = name
+        self._recoveries = recoveries
         self._database = database
         self._signals = signals
         self._clock = clock
@@ -152,10 +158,19 @@ class Worker:
                 task.cancel()
 
     def _any_due(self, tx: Tx) -> bool:
+        look = self._due_of(self._due(tx)) if callable(self._due) else self._look
+        return tx.execute(look, {"now": tx.now}).first() is not None
+
+    @cached_property
+    def _look(self) -> sa.Select[Any]:
+        """Asked several times a second: building it costs more than the answer."""
+        assert not callable(self._due)
+        return self._due_of(self._due)
+
+    def _due_of(self, due: sa.ColumnElement[bool]) -> sa.Select[Any]:
         table = self._table
-        free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < tx.now)
-        query = sa.select(table.c[self._key_column]).where(free, self._due(tx)).limit(1)
-        return tx.execute(query).first() is not None
+        free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < lease.NOW)
+        return sa.select(table.c[self._key_column]).where(free, due).limit(1)
 
     def _take(self, tx: Tx, limit: int) -> list[Work]:
         return lease.claim(
@@ -164,7 +179,7 @@ class Worker:
             self._key_column,
             self._owner,
             self._ttl_s,
-            where=self._due(tx),
+            where=self._due(tx) if callable(self._due) else self._due,
             limit=limit,
             order_by=self._order_by,
         )
@@ -172,6 +187,9 @@ class Worker:
     async def _carry_out(self, work: Work) -> None:
         backoff_s = 0.0
         try:
+            if work.taken_from and self._recoveries is not None:
+                taken = Takeovers(self._recoveries, self._database)
+                await taken.record(self._table, self._key_column, work)
             await self._perform(work)
             self._backoffs.pop(work.key, None)
         except errors.Aborted as lost:

@@ -24,6 +24,7 @@ class Failure(StrEnum):
     BROWSER_SESSION_EXPIRED = "browser_session_expired"
     WORKFLOW_ENGINE_CRASHED = "workflow_engine_crashed"
     MEMORY_EXHAUSTION = "memory_exhaustion"
+    REPLICA_DIED = "replica_died"
 
 
 class State(StrEnum):

@@ -13,6 +13,8 @@ import aiohttp
 
 from libs import errors
 from libs.secrets import Secret
+from services.browser_session.cdp import CdpConnection
+from services.browser_session.cdp_policy import SAVE_PROFILE
 from services.browser_session.view.page import PAGE_REFUSED, Page, active_page
 
 TALLEST_PX = 16_000
@@ -33,6 +35,16 @@ async def screenshot(
         raise errors.FailedPrecondition(
             f"the page could not be captured: {reason.message}", reason="CAPTURE_FAILED"
         ) from reason
+
+
+async def save_profile(http: aiohttp.ClientSession, cdp_url: str, token: Secret) -> None:
+    """Returns when what the browser knows of its user has been written down."""
+    headers = {"authorization": f"Bearer {token.reveal()}"}
+    connection = await CdpConnection.open(http, cdp_url, headers)
+    try:
+        await connection.send(SAVE_PROFILE)
+    finally:
+        await connection.close()
 
 
 async def _whole_page(page: Page) -> dict[str, Any]:

@@ -115,7 +115,8 @@ def _refused(method: str, params: object, only: frozenset[str] | None) -> str:
     """Why a command may not be used here; empty when it may."""
     if only is not None and method not in only:
         return f"{method} is not allowed with this right"
-    if method in REFUSED:
+    # Tethering opens ports on this machine.
+    if method in REFUSED or method.startswith("Tethering."):
         return f"{method} is not allowed here"
     if not isinstance(params, dict):
         return ""

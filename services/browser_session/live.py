@@ -56,6 +56,8 @@ class LiveSession:
     ) -> None:
         self.session_id = row.session_id
         self.generation = row.generation
+        self.saves_at_end = row.options.save_profile
+        """Whether what it knows at its end is to be kept beyond the session."""
         self.browser = browser
         self.profile = Profile()
         self.active_page = ""

@@ -64,6 +64,7 @@ class RunService(run_pb2_grpc.RunServiceServicer):
             due=store.due,
             perform=saga.perform,
             concurrency=CONCURRENT_SAGAS,
+            recoveries=mesh.recoveries,
             ttl_s=mesh.settings.lease_ttl_s,
         )
         mesh.spawn(worker.run(), "saga-worker")

@@ -86,18 +86,20 @@ class Steps:
     async def _acquire(self, run: Run) -> dict[str, Any]:
         request = wire.acquire_session(run)
         acquire = self._others.browser_session.AcquireSession
-        answer = await self._patiently(lambda: acquire(request))
+        answer = await self._patiently("browser_session", lambda: acquire(request))
         return {"browser_session_id": answer.session.browser_session_id}
 
     async def _release(self, run: Run) -> None:
         request = wire.release_session(run)
-        await self._patiently(lambda: self._others.browser_session.ReleaseSession(request))
+        release = self._others.browser_session.ReleaseSession
+        await self._patiently("browser_session", lambda: release(request))
 
     async def _execute(self, run: Run) -> dict[str, Any]:
         if run.pause_requested:
             await self._steer(run)
         request = wire.start_workflow_run(run)
-        answer = await self._patiently(lambda: self._others.workflow.StartWorkflowRun(request))
+        start = self._others.workflow.StartWorkflowRun
+        answer = await self._patiently("workflow", lambda: start(request))
         await self._follow(run, answer.workflow_run)
         return {}
 
@@ -129,21 +131,22 @@ class Steps:
         workflow = self._others.workflow
         if run.pause_requested:
             request: Any = wire.pause_workflow_run(run)
-            answer = await self._patiently(lambda: workflow.PauseWorkflowRun(request))
+            answer = await self._patiently("workflow", lambda: workflow.PauseWorkflowRun(request))
         else:
             request = wire.resume_workflow_run(run)
-            answer = await self._patiently(lambda: workflow.ResumeWorkflowRun(request))
+            answer = await self._patiently("workflow", lambda: workflow.ResumeWorkflowRun(request))
         return answer.workflow_run
 
     async def _cancel_workflow(self, run: Run) -> None:
         request = wire.cancel_workflow_run(
             run.workflow_run_id, run.cancel_reason or "the run ended"
         )
-        answer = await self._patiently(lambda: self._others.workflow.CancelWorkflowRun(request))
+        cancel = self._others.workflow.CancelWorkflowRun
+        answer = await self._patiently("workflow", lambda: cancel(request))
         if wire.outcome(answer.workflow_run) is None:
             await self._until_ended(run)
         challenges = wire.cancel_challenges(run)
-        await self._patiently(lambda: self._others.totp.CancelChallenges(challenges))
+        await self._patiently("totp", lambda: self._others.totp.CancelChallenges(challenges))
 
     async def _until_ended(self, run: Run) -> None:
         """Waits for "workflow_run.finished"; asks the service when the event is late."""
@@ -166,11 +169,12 @@ class Steps:
 
     async def _standing(self, run: Run) -> Any:
         request = wire.get_workflow_run(run)
-        answer = await self._patiently(lambda: self._others.workflow.GetWorkflowRun(request))
+        ask = self._others.workflow.GetWorkflowRun
+        answer = await self._patiently("workflow", lambda: ask(request))
         return answer.workflow_run
 
-    async def _patiently(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        return await resilience.retrying(call, patience_s=PATIENCE_S)
+    async def _patiently(self, upstream: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        return await resilience.retrying(call, patience_s=PATIENCE_S, upstream=upstream)
 
 
 def _always(_run: Run) -> bool:

@@ -29,7 +29,6 @@ from services.task.planner.rules import RulePlanner
 from services.task.settings import TaskSettings
 
 FOLLOW_SWEEP_S = 1.0
-SWEEP_S = 0.5
 
 
 class TaskService(task_pb2_grpc.TaskServiceServicer):
@@ -72,9 +71,8 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
             due=store.due,
             perform=Agent(tools, mesh.db, mesh.signals, mesh.clock).perform,
             concurrency=settings.task_concurrency,
+            recoveries=mesh.recoveries,
             ttl_s=settings.lease_ttl_s,
-            # Somebody may be looking at the page of a dead agent: less than five seconds in all.
-            sweep_s=SWEEP_S,
         )
         mesh.spawn(worker.run(), "agent")
         mesh.on_drain(worker.drain)

@@ -167,9 +167,8 @@ def actions_of(tx: Tx, organization_id: str, task_id: str, after: int = 0) -> li
     return [_record(row) for row in tx.execute(query)]
 
 
-def due(_tx: Tx) -> sa.ColumnElement[bool]:
-    """Which tasks want an agent."""
-    return tasks.c.state.in_([TaskState.QUEUED, TaskState.RUNNING])
+# Which tasks want an agent.
+due = tasks.c.state.in_([TaskState.QUEUED, TaskState.RUNNING])
 
 
 def save_actions(

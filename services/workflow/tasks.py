@@ -7,7 +7,7 @@ import logging
 from contextlib import aclosing
 from typing import Any
 
-from libs import errors
+from libs import errors, resilience
 from libs.clock import Clock
 
 from . import wire
@@ -55,6 +55,8 @@ class Tasks:
         """
         request = wire.execute_request(order, context)
         pause_s, internal = FIRST_PAUSE_S, 0
+        budget = resilience.budget_of("task")
+        budget.earn()
         while True:
             try:
                 return _outcome(await self._follow(request, context))
@@ -70,7 +72,10 @@ class Tasks:
                     raise _refused(error, "system") from None
             except errors.PodiumError as error:
                 raise _refused(error, _CATEGORIES.get(type(error), "system")) from None
-            await self._clock.sleep(min(wait_s, LONGEST_PAUSE_S))
+            # However long it is tried again, many that try must not keep down what is coming back.
+            within_budget = budget.spend()
+            soon_s = min(wait_s, LONGEST_PAUSE_S)
+            await self._clock.sleep(soon_s if within_budget else resilience.UNBUDGETED_S)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _follow(self, request: Any, context: BlockContext) -> TaskEnd:

@@ -14,14 +14,20 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from deploy.layout import Layout
+from libs.events.streams import PREFIX
 from tests.chaos.books import LeaseWatch
 from tests.chaos.postgres import Server
 from tests.chaos.stage import Stage, send
 
 STOPPED_S = 7.0  # Longer than a lease (4 s) and the sweep after it.
 PAUSED_S = 5.0
+REPEATED = 30
 TWO_AT_ONCE = 0.25
 REPLICAS = ("run", "workflow", "task", "webhook", "browser_session", "totp", "gateway")
 # How often each fault is drawn, relative to the others.
@@ -32,6 +38,7 @@ WEIGHTS = {
     "valkey_kill": 1,
     "valkey_empty": 1,
     "valkey_pause": 1,
+    "bus_repeats": 1,
     "envoy_kill": 1,
     "chromium_kill": 1,
     "postgres_restart": 3,
@@ -120,6 +127,7 @@ class Nemesis:
             "valkey_kill": lambda _: self._kill("valkey"),
             "valkey_empty": self._empty_valkey,
             "valkey_pause": lambda _: self._pause("valkey", PAUSED_S),
+            "bus_repeats": self._repeat_messages,
             "envoy_kill": lambda _: self._kill("envoy"),
             "chromium_kill": self._kill_chromium,
             "postgres_restart": self._restart_postgres,
@@ -158,6 +166,15 @@ class Nemesis:
             with contextlib.suppress(OSError):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         send(pid, signal.SIGKILL)
+
+    async def _repeat_messages(self, _: str) -> None:
+        """The latest messages of each stream come again, the newest first."""
+        redis: Any = Redis.from_url(self.stage.status().redis_url)
+        with contextlib.suppress(RedisError, OSError):
+            async for stream in redis.scan_iter(f"{PREFIX}*"):
+                for _id, fields in await redis.xrevrange(stream, count=REPEATED):
+                    await redis.xadd(stream, fields)
+        await redis.aclose()
 
     async def _kill_chromium(self, _: str) -> None:
         for pid in self.stage.browsers()[:1]:

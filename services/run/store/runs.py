@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from libs import context, db, errors, history, pages
+from libs import context, db, errors, history, lease, pages
 from services.run.domain import (
     TERMINAL,
     Failure,
@@ -28,7 +28,7 @@ from services.run.domain import (
 from services.run.store.tables import runs
 
 DUE_TOPIC = "runs-due"
-_COLUMNS = {field.name for field in dataclasses.fields(Run)} - {"last_sequence"}
+_COLUMNS = {field.name for field in dataclasses.fields(Run)} - {"last_sequence", "fence"}
 # Facts that are kept as JSON, each by its `as_dict`.
 _DOCUMENTS = {"failure", "ending"}
 _ONE = (
@@ -49,20 +49,17 @@ def end_topic(run_id: str) -> str:
     return f"run-end:{run_id}"
 
 
-def due(tx: db.Tx) -> sa.ColumnElement[bool]:
-    """A run wants its saga carried on until it has ended.
-
-    A paused one rests without a lease until something happens to it, or its deadline comes: that
-    is a row, so it comes whether or not a replica was there to wait for it.
-    """
-    going = [state for state in RunState if state not in TERMINAL | {RunState.PAUSED}]
-    woken = sa.or_(
-        runs.c.cancel_reason.is_not(None),
-        runs.c.ending.is_not(None),
-        runs.c.workflow_result.is_not(None),
-        runs.c.expires_at <= tx.now,
-    )
-    return sa.or_(runs.c.state.in_(going), sa.and_(runs.c.state == RunState.PAUSED, woken))
+_GOING = [state for state in RunState if state not in TERMINAL | {RunState.PAUSED}]
+_WOKEN = sa.or_(
+    runs.c.cancel_reason.is_not(None),
+    runs.c.ending.is_not(None),
+    runs.c.workflow_result.is_not(None),
+    runs.c.expires_at <= lease.NOW,
+)
+# A run wants its saga carried on until it has ended. A paused one rests without a lease until
+# something happens to it, or its deadline comes: that is a row, so it comes whether or not a
+# replica was there to wait for it.
+due = sa.or_(runs.c.state.in_(_GOING), sa.and_(runs.c.state == RunState.PAUSED, _WOKEN))
 
 
 def insert(tx: db.Tx, run: Run) -> None:

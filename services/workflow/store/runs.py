@@ -12,11 +12,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from libs import lease
 from libs.db import Tx
 from services.workflow.domain import Failure, RunState, WorkflowRun, may_become
 
 from .schema import workflow_runs
 
+# Workflow runs that want an engine now.
+is_due = sa.and_(
+    workflow_runs.c.state == RunState.RUNNING,
+    sa.or_(workflow_runs.c.wake_at.is_(None), workflow_runs.c.wake_at <= lease.NOW),
+)
 _FREE = {"lease_owner": "", "lease_until": None}
 _PAUSE_REQUESTED = sa.select(workflow_runs.c.pause_requested).where(
     workflow_runs.c.organization_id == sa.bindparam("organization_id"),
@@ -169,12 +175,6 @@ def rest(tx: Tx, run: WorkflowRun, until: datetime) -> None:
     present = get_run(tx, run.organization_id, run.workflow_run_id)
     canceled = present is None or present.cancel_reason is not None
     tx.update(workflow_runs, _key(run), wake_at=None if canceled else until, **_FREE)
-
-
-def is_due(tx: Tx) -> sa.ColumnElement[bool]:
-    """Workflow runs that want an engine now."""
-    awake = sa.or_(workflow_runs.c.wake_at.is_(None), workflow_runs.c.wake_at <= tx.now)
-    return sa.and_(workflow_runs.c.state == RunState.RUNNING, awake)
 
 
 def is_to_pause(tx: Tx, run: WorkflowRun) -> bool:

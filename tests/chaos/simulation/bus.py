@@ -1,4 +1,4 @@
-"""The bus of the simulation: at least once, out of order between replicas, now and then late."""
+"""The bus of the simulation: once or twice, out of order between replicas, now and then late."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tests.chaos.simulation.processes import Process
 
 CLAIMED_AFTER_S = 4.0
 LOOK_EVERY_S = 1.0
+# How often an event is on the bus twice, as after a relay that died before it could mark it.
+TWICE = 0.1
 
 
 @dataclass
@@ -38,7 +40,8 @@ class SimulatedBus:
         """Add the events one by one, as a pipeline without a transaction does."""
         for event in events:
             await self.process.gate()
-            self.streams.events[stream].append(event)
+            twice = self.process.dice.random.random() < TWICE
+            self.streams.events[stream] += [event, event] if twice else [event]
             for waiting in self.streams.grown:
                 waiting.set()
 

@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
 
@@ -79,7 +79,22 @@ class Process:
 
 
 class Store:
-    """One service's tables in memory; survives every process."""
+    """One service's tables in memory; survives every process.
+
+    One store serves all seeds, one after the other: what SQLAlchemy has learned about statements
+    belongs to its engine, and learning it again would take most of a seed's time.
+    """
+
+    _of: ClassVar[dict[sa.MetaData, Store]] = {}
+
+    @classmethod
+    def empty(cls, tables: sa.MetaData) -> Store:
+        """The store of these tables, without a row."""
+        if tables not in cls._of:
+            cls._of[tables] = cls(tables)
+        store = cls._of[tables]
+        store._driver.deserialize(store._nothing)
+        return store
 
     def __init__(self, tables: sa.MetaData) -> None:
         self._engine = sa.create_engine(
@@ -91,11 +106,8 @@ class Store:
         SHARED.create_all(self.connection)
         tables.create_all(self.connection)
         self.connection.commit()
-
-    def close(self) -> None:
-        """Forget everything."""
-        self.connection.close()
-        self._engine.dispose()
+        self._driver: Any = self.connection.connection.driver_connection
+        self._nothing = self._driver.serialize()
 
 
 @dataclass

@@ -42,6 +42,7 @@ END_WITHIN_S = 300.0
 RESTART_S = (0.1, 1.0)
 RUNS = 1
 MOST_FAULTS = 4
+SETTINGS = load()
 
 
 class Browsers:
@@ -74,8 +75,8 @@ class Universe:
         self.clock = VirtualClock()
         self._folder = tempfile.TemporaryDirectory(prefix="simulation-")
         self.stores = {
-            "run": Store(run_store.METADATA),
-            "workflow": Store(workflow_store.METADATA),
+            "run": Store.empty(run_store.METADATA),
+            "workflow": Store.empty(workflow_store.METADATA),
         }
         self._fakes = [(Process("fakes", Dice(dice, 0, 0, 0), lambda _: None), Browsers())]
 
@@ -146,7 +147,8 @@ class Universe:
             perform=saga.perform,
         )
         process.spawn(worker.run())
-        mesh: Any = SimpleNamespace(db=database, signals=signals, clock=self.clock, settings=load())
+        parts = {"db": database, "signals": signals, "clock": self.clock, "settings": SETTINGS}
+        mesh: Any = SimpleNamespace(**parts)
         return RunService(mesh, workflow)
 
     def _workflow(
@@ -191,8 +193,6 @@ class Universe:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
         self._folder.cleanup()
-        for store in self.stores.values():
-            store.close()
 
     async def _one(self, client: Process, workflow_id: str, number: int, fail_at: str) -> list[str]:
         runs = self._stub(client, "run")

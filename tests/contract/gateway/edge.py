@@ -141,7 +141,7 @@ async def edge(home: Path, runs_at: str = "", **more: Any) -> AsyncIterator[Edge
         told = settings_for(
             "gateway",
             home,
-            "",
+            "unix:///nowhere.sock",
             peers=peers,
             mesh_address="unix:/nowhere.sock",
             http_listen=http_socket,

@@ -6,9 +6,12 @@ import asyncio
 
 import grpc
 import pytest
+import sqlalchemy as sa
 
 from gateway.bulkheads import Room
+from libs.outbox import outbox
 from libs.rpc.chain import ServerChain
+from podium.common.v1 import event_pb2
 from podium.run.v1 import run_pb2, run_pb2_grpc
 from tests.contract.gateway.edge import FakeRuns, edge
 from tests.support.eventually import eventually
@@ -30,6 +33,14 @@ async def breaker_of(front, upstream: str = "run") -> dict:
     return body["upstreams"][upstream]["breaker"]
 
 
+async def alerts_of(front) -> list[tuple[str, dict]]:
+    """What the gateway has raised, with whom it tells."""
+    query = sa.select(outbox.c.event)
+    rows = await front.gateway.db.read(lambda tx: list(tx.execute(query).scalars()))
+    events = map(event_pb2.Event.FromString, rows)
+    return [(event.organization_id, dict(event.data)) for event in events]
+
+
 async def test_a_dead_upstream_opens_its_breaker_and_a_probe_closes_it(tmp_path):
     address, runs = socket_address(), FakeRuns()
     server = await start(address, runs)
@@ -48,6 +59,9 @@ async def test_a_dead_upstream_opens_its_breaker_and_a_probe_closes_it(tmp_path)
             return (await front.ask("GET", "/v1/runs/a"))[0] == 200
 
         await eventually(recovered, within=5)
+        ((organization_id, told),) = await eventually(lambda: alerts_of(front))
+        assert organization_id
+        assert (told["reason"], told["upstream"]) == ("BREAKER_OPEN", "run")
         assert (await breaker_of(front))["state"] == "closed"
         await server.stop(0)
 

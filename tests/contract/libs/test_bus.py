@@ -150,6 +150,12 @@ async def hasty(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 async def test_what_always_fails_is_buried_and_replayed_to_its_group_only(hasty: Any) -> None:
     bus = redis_bus.RedisBus(hasty, Clock())
+    buried: list[Any] = []
+
+    async def note(*told: Any) -> None:
+        buried.append(told)
+
+    bus.on_buried = note
     failing, other = Group(bus, "a", failures=5).start(), Group(bus, "b").start()
     sent = event(run_id="run_1")
     await bus.publish("s", [sent])
@@ -158,6 +164,8 @@ async def test_what_always_fails_is_buried_and_replayed_to_its_group_only(hasty:
     [letter] = [letter async for letter in letters.listed(hasty)]
     assert (letter.group, letter.reason, letter.event) == ("a", "RuntimeError", sent)
     assert failing.seen == []
+    await eventually(lambda: buried)
+    assert buried == [(sent, "s", "RuntimeError")]
     await letters.replay(hasty, letter.letter_id)
     await eventually(lambda: failing.seen)
     assert failing.seen == other.seen == [sent]

@@ -136,6 +136,10 @@ async def test_a_life_that_is_known_to_have_ended_is_not_waited_for(
         async with running(RunService, tmp_path, redis_url, **lives, **more) as second:
             run = await driven(second, completes, others)
             assert run.state == run_pb2.RUN_STATE_COMPLETED
+            (taken,) = await second.mesh.recoveries.recent()
+            assert (taken.failure, taken.state) == ("replica_died", "recovered")
+            assert (taken.subject, taken.run_id) == (run.run_id, run.run_id)
+            assert "run-1-one" in taken.reason
             await holds(second, run, others, broken=False)
 
 

@@ -10,9 +10,11 @@ import pytest
 from google.protobuf import json_format
 
 from libs import errors, ids
+from podium.common.v1 import event_pb2
 from podium.run.v1 import run_pb2, run_pb2_grpc
 from tests.contract.run.calls import a_request, finished, get, rebuilt, watched
 from tests.contract.run.upstreams import Upstreams
+from tests.support.eventually import eventually
 from tests.support.mesh import Running
 
 IDENTICAL = run_pb2.REBUILD_RESULT_IDENTICAL
@@ -190,6 +192,24 @@ async def test_late_reports_are_left_out(stub: Any, run_id: str, others: Upstrea
     assert events[-1].type == "run.finished"
     assert len(events) == before.last_sequence == (await get(stub, run_id)).last_sequence
     assert (await rebuilt(stub, run_id)).result == IDENTICAL
+
+
+async def test_alerts_of_the_other_services_are_kept_once(stub: Any, others: Upstreams) -> None:
+    event = event_pb2.Event(
+        event_id=ids.new("evt"), type="alert.raised", source="webhook", organization_id="org_a"
+    )
+    about = {"alert_id": ids.new("alrt"), "reason": "DEAD_LETTER", "level": "error"}
+    event.data.update({**about, "message": "webhook could not handle run.finished"})
+    event.occurred_at.GetCurrentTime()
+    for _ in range(2):
+        await others.workflow.bus.publish("webhook", [event])
+
+    async def kept() -> Any:
+        return (await stub.ListAlerts(run_pb2.ListAlertsRequest())).alerts
+
+    (alert,) = await eventually(kept)
+    assert (alert.alert_id, alert.reason) == (about["alert_id"], "DEAD_LETTER")
+    assert alert.message == "webhook could not handle run.finished"
 
 
 async def test_alerts_are_paged_newest_first_and_for_one_organisation(

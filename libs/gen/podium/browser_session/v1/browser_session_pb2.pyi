@@ -5,6 +5,8 @@ from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from podium.browser_session.v1 import profile_pb2 as _profile_pb2
+from podium.browser_session.v1 import settings_pb2 as _settings_pb2
 from podium.common.v1 import call_pb2 as _call_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -25,6 +27,8 @@ class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_STATE_CLOSED: _ClassVar[SessionState]
     SESSION_STATE_FAILED: _ClassVar[SessionState]
     SESSION_STATE_CRASHED: _ClassVar[SessionState]
+    SESSION_STATE_DRAINING: _ClassVar[SessionState]
+    SESSION_STATE_TIMED_OUT: _ClassVar[SessionState]
 
 class Right(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -39,26 +43,46 @@ SESSION_STATE_OCCUPIED: SessionState
 SESSION_STATE_CLOSED: SessionState
 SESSION_STATE_FAILED: SessionState
 SESSION_STATE_CRASHED: SessionState
+SESSION_STATE_DRAINING: SessionState
+SESSION_STATE_TIMED_OUT: SessionState
 RIGHT_UNSPECIFIED: Right
 RIGHT_DRIVE: Right
 RIGHT_VIEW: Right
 
 class SessionOptions(_message.Message):
-    __slots__ = ("viewport_width", "viewport_height", "locale", "max_life", "idle_timeout")
+    __slots__ = ("viewport_width", "viewport_height", "locale", "max_life", "idle_timeout", "time_zone", "user_agent", "geolocation", "proxy", "extra_headers", "block", "egress", "first_connect_timeout", "profile")
     VIEWPORT_WIDTH_FIELD_NUMBER: _ClassVar[int]
     VIEWPORT_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     LOCALE_FIELD_NUMBER: _ClassVar[int]
     MAX_LIFE_FIELD_NUMBER: _ClassVar[int]
     IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    USER_AGENT_FIELD_NUMBER: _ClassVar[int]
+    GEOLOCATION_FIELD_NUMBER: _ClassVar[int]
+    PROXY_FIELD_NUMBER: _ClassVar[int]
+    EXTRA_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_CONNECT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     viewport_width: int
     viewport_height: int
     locale: str
     max_life: _duration_pb2.Duration
     idle_timeout: _duration_pb2.Duration
-    def __init__(self, viewport_width: _Optional[int] = ..., viewport_height: _Optional[int] = ..., locale: _Optional[str] = ..., max_life: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    time_zone: str
+    user_agent: str
+    geolocation: _settings_pb2.Geolocation
+    proxy: _settings_pb2.UpstreamProxy
+    extra_headers: _containers.RepeatedCompositeFieldContainer[_settings_pb2.ExtraHeader]
+    block: _settings_pb2.ResourceBlocking
+    egress: _settings_pb2.EgressPolicy
+    first_connect_timeout: _duration_pb2.Duration
+    profile: _settings_pb2.ProfileUse
+    def __init__(self, viewport_width: _Optional[int] = ..., viewport_height: _Optional[int] = ..., locale: _Optional[str] = ..., max_life: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., time_zone: _Optional[str] = ..., user_agent: _Optional[str] = ..., geolocation: _Optional[_Union[_settings_pb2.Geolocation, _Mapping]] = ..., proxy: _Optional[_Union[_settings_pb2.UpstreamProxy, _Mapping]] = ..., extra_headers: _Optional[_Iterable[_Union[_settings_pb2.ExtraHeader, _Mapping]]] = ..., block: _Optional[_Union[_settings_pb2.ResourceBlocking, _Mapping]] = ..., egress: _Optional[_Union[_settings_pb2.EgressPolicy, _Mapping]] = ..., first_connect_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., profile: _Optional[_Union[_settings_pb2.ProfileUse, _Mapping]] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("browser_session_id", "state", "close_reason", "run_id", "options", "warnings", "create_time", "ready_time", "end_time")
+    __slots__ = ("browser_session_id", "state", "close_reason", "run_id", "options", "warnings", "create_time", "ready_time", "end_time", "queue_position", "queue_expire_time", "expire_time", "reuse_key")
     BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CLOSE_REASON_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +92,10 @@ class Session(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     READY_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REUSE_KEY_FIELD_NUMBER: _ClassVar[int]
     browser_session_id: str
     state: SessionState
     close_reason: str
@@ -77,7 +105,11 @@ class Session(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     ready_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, browser_session_id: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., close_reason: _Optional[str] = ..., run_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ready_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    queue_position: int
+    queue_expire_time: _timestamp_pb2.Timestamp
+    expire_time: _timestamp_pb2.Timestamp
+    reuse_key: str
+    def __init__(self, browser_session_id: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., close_reason: _Optional[str] = ..., run_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ready_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_position: _Optional[int] = ..., queue_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reuse_key: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("artifact_id", "kind", "name", "content_type", "size_bytes", "sha256", "browser_session_id", "run_id", "create_time", "expire_time")
@@ -104,12 +136,16 @@ class Artifact(_message.Message):
     def __init__(self, artifact_id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., content_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., run_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = ("request_id", "options")
+    __slots__ = ("request_id", "options", "return_at_once", "queue_timeout")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    RETURN_AT_ONCE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     options: SessionOptions
-    def __init__(self, request_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ...) -> None: ...
+    return_at_once: bool
+    queue_timeout: _duration_pb2.Duration
+    def __init__(self, request_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., return_at_once: _Optional[bool] = ..., queue_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
     __slots__ = ("session",)
@@ -147,6 +183,22 @@ class ListSessionsResponse(_message.Message):
     next_page_token: str
     def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class RenewSessionRequest(_message.Message):
+    __slots__ = ("browser_session_id", "life")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LIFE_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    life: _duration_pb2.Duration
+    def __init__(self, browser_session_id: _Optional[str] = ..., life: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class RenewSessionResponse(_message.Message):
+    __slots__ = ("session", "warnings")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    session: Session
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class CloseSessionRequest(_message.Message):
     __slots__ = ("browser_session_id",)
     BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -160,14 +212,18 @@ class CloseSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
 
 class AcquireSessionRequest(_message.Message):
-    __slots__ = ("run_id", "browser_session_id", "options")
+    __slots__ = ("run_id", "browser_session_id", "options", "saga_fence", "reuse")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    SAGA_FENCE_FIELD_NUMBER: _ClassVar[int]
+    REUSE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     browser_session_id: str
     options: SessionOptions
-    def __init__(self, run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ...) -> None: ...
+    saga_fence: int
+    reuse: _settings_pb2.ReusePolicy
+    def __init__(self, run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., options: _Optional[_Union[SessionOptions, _Mapping]] = ..., saga_fence: _Optional[int] = ..., reuse: _Optional[_Union[_settings_pb2.ReusePolicy, _Mapping]] = ...) -> None: ...
 
 class AcquireSessionResponse(_message.Message):
     __slots__ = ("session",)

@@ -5,6 +5,7 @@ import warnings
 
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from podium.browser_session.v1 import browser_session_pb2 as podium_dot_browser__session_dot_v1_dot_browser__session__pb2
+from podium.browser_session.v1 import profile_pb2 as podium_dot_browser__session_dot_v1_dot_profile__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -51,6 +52,11 @@ class BrowserSessionServiceStub:
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsRequest.SerializeToString,
                 response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsResponse.FromString,
                 _registered_method=True)
+        self.RenewSession = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/RenewSession',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionResponse.FromString,
+                _registered_method=True)
         self.CloseSession = channel.unary_unary(
                 '/podium.browser_session.v1.BrowserSessionService/CloseSession',
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionRequest.SerializeToString,
@@ -70,6 +76,31 @@ class BrowserSessionServiceStub:
                 '/podium.browser_session.v1.BrowserSessionService/AttachSession',
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionRequest.SerializeToString,
                 response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionResponse.FromString,
+                _registered_method=True)
+        self.CreateProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/CreateProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileResponse.FromString,
+                _registered_method=True)
+        self.SaveProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/SaveProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileResponse.FromString,
+                _registered_method=True)
+        self.GetProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/GetProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileResponse.FromString,
+                _registered_method=True)
+        self.ListProfiles = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/ListProfiles',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesResponse.FromString,
+                _registered_method=True)
+        self.DeleteProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/DeleteProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileResponse.FromString,
                 _registered_method=True)
         self.CaptureScreenshot = channel.unary_unary(
                 '/podium.browser_session.v1.BrowserSessionService/CaptureScreenshot',
@@ -210,6 +241,14 @@ class BrowserSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewSession(self, request, context):
+        """Says that a session is still needed: it is not idle, and if asked lives longer. Tokens of before
+        keep their own end; attach again for a newer one. FAILED_PRECONDITION: it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseSession(self, request, context):
         """Ends a session: the browser's processes are gone when this returns, its artifacts stay.
         Closing it again changes nothing.
@@ -222,7 +261,8 @@ class BrowserSessionServiceServicer:
         """Gives a session to a run: the one that is named, or a fresh one. Waits its turn in a fair queue
         up to the deadline of the call. The same `run_id` answers the same session and renews its
         lease. RESOURCE_EXHAUSTED with RetryInfo: no room in time. FAILED_PRECONDITION: the named
-        session has ended, or belongs to another run now.
+        session has ended, or belongs to another run now, or the run itself has ended. ABORTED: another
+        replica carries the run now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -239,6 +279,45 @@ class BrowserSessionServiceServicer:
     def AttachSession(self, request, context):
         """Where and with which token a task speaks CDP to the session's browser. The token is good for
         this session and this lease only. Waits for a session that is being given another browser.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateProfile(self, request, context):
+        """Makes a profile: empty, or from a state that was saved elsewhere. The same `request_id` answers
+        the same profile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveProfile(self, request, context):
+        """Writes down what a session's browser knows of its user (cookies and local storage) as a new
+        version of a profile. ABORTED: the profile has a newer version than `expected_version`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProfile(self, request, context):
+        """A profile and its versions, without what they hold. NOT_FOUND: no such profile in this
+        organisation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProfiles(self, request, context):
+        """Profiles of the organisation, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProfile(self, request, context):
+        """Forgets a profile and every version of it. Sessions that began with it go on, and save nothing.
+        Deleting it again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -428,6 +507,11 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsRequest.FromString,
                     response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsResponse.SerializeToString,
             ),
+            'RenewSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewSession,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionResponse.SerializeToString,
+            ),
             'CloseSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseSession,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionRequest.FromString,
@@ -447,6 +531,31 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.AttachSession,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionRequest.FromString,
                     response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionResponse.SerializeToString,
+            ),
+            'CreateProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileResponse.SerializeToString,
+            ),
+            'SaveProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileResponse.SerializeToString,
+            ),
+            'GetProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileResponse.SerializeToString,
+            ),
+            'ListProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProfiles,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesResponse.SerializeToString,
+            ),
+            'DeleteProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileResponse.SerializeToString,
             ),
             'CaptureScreenshot': grpc.unary_unary_rpc_method_handler(
                     servicer.CaptureScreenshot,
@@ -652,6 +761,33 @@ class BrowserSessionService:
             _registered_method=True)
 
     @staticmethod
+    def RenewSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/RenewSession',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CloseSession(request,
             target,
             options=(),
@@ -749,6 +885,141 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/AttachSession',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionRequest.SerializeToString,
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/CreateProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/SaveProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/GetProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/ListProfiles',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/DeleteProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,
