@@ -15,6 +15,7 @@ from podium.browser_session.v1 import browser_session_pb2 as pb
 PIECE_BYTES = 700_000
 PAGE_TIMEOUT_S = 65.0
 HERE = Path()
+RIGHTS = {"drive": pb.RIGHT_DRIVE, "view": pb.RIGHT_VIEW}
 control_option = click.option(
     "--control", default="", help="The control you hold (ctl_…); needed while a run has it."
 )
@@ -30,7 +31,7 @@ output_option = click.option(
 
 @click.command(cls=Command)
 @click.argument("session")
-@click.option("--right", type=click.Choice(["drive", "view"]), default="drive", show_default=True)
+@click.option("--right", type=click.Choice(list(RIGHTS)), default="drive", show_default=True)
 @click.option("--ttl", type=float, help="How long, in seconds; an hour by default.")
 @control_option
 @terminal
@@ -55,7 +56,7 @@ def _link(
 ) -> pb.CreateLinkResponse:
     request = pb.CreateLinkRequest(
         browser_session_id=session,
-        right=pb.Right.Value(f"RIGHT_{right.upper()}"),
+        right=RIGHTS[right],
         control_id=control,
         ttl=duration(ttl) if ttl else None,
     )

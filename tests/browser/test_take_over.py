@@ -72,7 +72,7 @@ async def test_a_task_waits_while_a_person_acts_and_then_goes_on(desk: Desk) -> 
         executing = asyncio.create_task(desk.execute(f"{site.url}/login", ACTIONS))
         await eventually(lambda: len(site.visits) == 1 or executing.done(), within=30)
         assert not executing.done(), executing.result().failure
-        mine = {"browser_session_id": desk.session_id}
+        mine: dict[str, Any] = {"browser_session_id": desk.session_id}
         taken = await desk.person.TakeControl(session_pb.TakeControlRequest(**mine, holder="Ada"))
         # What the agent waits for is there now; but the person is not done.
         site.state = "ready now"
