@@ -18,6 +18,7 @@ WHAT      ?= runs
 SECONDS   ?= 60
 RUNS      ?= 300
 ROUNDS    ?= 3
+WHAT      ?= runs
 LOCKING   := env PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= \
              CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes \
              --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
@@ -68,7 +69,7 @@ chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 S
 	@$(PY) -m tests.chaos --seconds "$(SECONDS)" --store "$(STORE)" $(if $(SEED),--seed "$(SEED)") $(if $(SWEEP),--sweep)
 
 .PHONY: bench
-bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|webhook STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
+bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|webhook|sessions|view STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
 	@$(PY) -m tests.bench --what "$(WHAT)" --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
 
 .PHONY: check

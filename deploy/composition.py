@@ -120,6 +120,7 @@ class Composition:
             "PODIUM_CHROMIUM": str(binaries.chromium()),
             # On one's own machine, the page and the webhook receiver are usually there too.
             "PODIUM_ALLOW_PRIVATE_TARGETS": "true",
+            "PODIUM_PUBLIC_URL": f"http://{self.edge}",
         }
         return {name: os.environ.get(name, value) for name, value in usual.items()} | told
 

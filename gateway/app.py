@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from gateway import store
 from gateway.admission import Admission
 from gateway.alarms import Alarms
 from gateway.auth import Keys, ensure_first_key
-from gateway.catalog import Method, public_methods
+from gateway.catalog import Method, internal_methods, public_methods
 from gateway.limits import RateLimit
 from gateway.proxy import PublicRpcs
 from gateway.reflection import EdgeReflection
@@ -33,6 +33,7 @@ from gateway.rest.door import RestDoor
 from gateway.rest.pages import Pages
 from gateway.rest.routes import Routes
 from gateway.rest.streaming import Streaming
+from gateway.rest.tunnel import LARGEST_MESSAGE_BYTES, tunnels
 from gateway.settings import GatewaySettings
 from gateway.upstreams import Upstreams
 from libs import metrics, telemetry
@@ -98,10 +99,11 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         async with (
             _channels(settings) as channels,
             Alarms.open(db, SERVICE, settings.redis_url, clock) as alarms,
+            AsyncExitStack() as stack,
         ):
             methods = public_methods()
-            opened = alarms.breaker_opened
-            upstreams = Upstreams(channels.to, methods, settings, clock, opened)
+            known = (*methods, *internal_methods())
+            upstreams = Upstreams(channels.to, known, settings, clock, alarms.breaker_opened)
             admission = Admission(
                 Keys(db, clock, settings.key_cache_s),
                 RateLimit(settings.rate_per_s, settings.rate_burst, clock),
@@ -109,7 +111,8 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             routes = Routes(methods)
             pages = Pages(upstreams.guards, openapi.document(routes.all))
             streaming = Streaming(settings.keep_alive_s)
-            door = RestDoor(routes, admission, upstreams, streaming, pages)
+            tunnel = await stack.enter_async_context(tunnels(upstreams, admission))
+            door = RestDoor(routes, admission, upstreams, streaming, pages, tunnel)
             rpcs = PublicRpcs(methods, admission, upstreams)
             reflection = EdgeReflection(methods, admission)
             stop_grpc = await _open_grpc(settings, rpcs, reflection)
@@ -199,7 +202,9 @@ async def _open_http(
     config = uvicorn.Config(
         door,
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
         lifespan="off",
         interface="asgi3",
         access_log=False,

@@ -66,6 +66,11 @@ def public_methods() -> tuple[Method, ...]:
     return tuple(Method(rpc, tuple(_bindings(rpc))) for rpc in policy.rpcs().values() if rpc.public)
 
 
+def internal_methods() -> tuple[Method, ...]:
+    """The RPCs that the gateway calls for itself."""
+    return tuple(Method(rpc, ()) for rpc in policy.rpcs().values() if rpc.internal)
+
+
 def _bindings(rpc: policy.Rpc) -> Iterator[Binding]:
     options: Any = rpc.method.GetOptions()
     rule = options.Extensions[annotations_pb2.http]

@@ -18,6 +18,7 @@ from libs.rpc.policy import Rpc
 
 log = logging.getLogger(__name__)
 RETRY_AFTER_S = 1.0
+LINK_INVALID = "LINK_INVALID"
 
 
 def told(error: Any, rpc: Rpc) -> errors.PodiumError:
@@ -32,8 +33,12 @@ def told(error: Any, rpc: Rpc) -> errors.PodiumError:
 
 
 def _is_about_us(word: errors.PodiumError) -> bool:
-    """Whether a service refused the gateway itself; clients have been let in long before."""
-    return isinstance(word, errors.Unauthenticated) or word.reason == "NOT_IN_INTERACTION_MATRIX"
+    """Whether a service refused the gateway itself; clients have been let in long before.
+
+    A link is opened by the service that made it, so only that can say that it is not good.
+    """
+    is_unknown = isinstance(word, errors.Unauthenticated) and word.reason != LINK_INVALID
+    return is_unknown or word.reason == "NOT_IN_INTERACTION_MATRIX"
 
 
 def _our_own_fault(word: errors.PodiumError, rpc: Rpc) -> errors.PodiumError:

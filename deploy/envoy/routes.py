@@ -18,6 +18,9 @@ EVEN_IF_SENT = f"{NOT_SENT},reset,unavailable"
 NONE = "0s"
 GRACE_MS = 1_000
 
+# What speaks WebSocket at the edge: the way to a session's browser.
+SOCKETS = r"/v1/browser_sessions/[^/]+/(cdp|live)"
+
 Methods = Mapping[str, Mapping[str, list[Method]]]  # service -> gRPC service -> its methods
 
 
@@ -51,6 +54,7 @@ def edge(methods: Methods) -> list[dict]:
     by_grpc = _grpc(grpc, GATEWAY_GRPC, limit=NONE)
     return [
         by_grpc | {"typed_per_filter_config": unbuffered},
+        _socket(SOCKETS) | {"typed_per_filter_config": unbuffered},
         *(_http(_template(path), idle_timeout=NONE) for path in paths),
         _http({"prefix": "/"}, idle_timeout="330s"),
     ]
@@ -83,6 +87,17 @@ def _http(match: dict, idle_timeout: str) -> dict:
         "retry_policy": _retry(NOT_SENT),
     }
     return {"match": match, "route": route}
+
+
+def _socket(path: str) -> dict:
+    """A path that is upgraded to WebSocket; it may be quiet for as long as it likes."""
+    route = {
+        "cluster": GATEWAY_HTTP,
+        "timeout": NONE,
+        "idle_timeout": NONE,
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+    }
+    return {"match": {"safe_regex": {"regex": path}}, "route": route}
 
 
 def _retry(retry_on: str) -> dict:

@@ -15,9 +15,9 @@ from rich.table import Table
 from deploy import local
 from deploy.demo import preparation, serving
 from gateway.cli import hints, mesh, runs, watching
+from gateway.cli.artifacts import save
 from gateway.cli.commands import Command, terminal
 from gateway.cli.exits import RUN_NOT_COMPLETED, Ended
-from gateway.cli.sessions import save
 from gateway.cli.terminal import Terminal
 from gateway.cli.workflows import apply_source
 from libs import errors

@@ -28,6 +28,7 @@ COMMANDS = {
     "runs": "runs",
     "workflows": "workflows",
     "sessions": "sessions",
+    "profiles": "profiles",
     "totp": "totp",
     "webhooks": "webhooks",
     "alerts": "alerts",

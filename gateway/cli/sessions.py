@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO, Any
 
 import click
+from google.protobuf import json_format
 
+from gateway.cli import views
+from gateway.cli.artifacts import ARTIFACT_COLUMNS, save
 from gateway.cli.commands import Group, limit_option, terminal
 from gateway.cli.terminal import Terminal
 from libs import ids
@@ -18,19 +22,13 @@ FIELDS = (
     ("because", "close_reason"),
     ("run", "run_id"),
     ("created", "create_time"),
+    ("place in line", "queue_position"),
     ("ready", "ready_time"),
+    ("lives until", "expire_time"),
     ("ended", "end_time"),
     ("warnings", "warnings"),
 )
 COLUMNS = (*FIELDS[:5], ("ended", "end_time"))
-ARTIFACT_COLUMNS = (
-    ("artifact", "artifact_id"),
-    ("kind", "kind"),
-    ("name", "name"),
-    ("bytes", "size_bytes"),
-    ("type", "content_type"),
-    ("run", "run_id"),
-)
 
 
 @click.group(cls=Group)
@@ -68,13 +66,60 @@ def get(term: Terminal, session: str) -> None:
 @click.option("--width", default=0, help="Width of the page; 1280 by default.")
 @click.option("--height", default=0, help="Height of the page; 720 by default.")
 @click.option("--locale", default="", help='Such as "en-GB".')
+@click.option("--time-zone", default="", help='Such as "Europe/Zurich".')
+@click.option("--user-agent", default="", help="What the browser says it is.")
+@click.option("--allow", multiple=True, help="Host that may be reached; others may not. Repeat.")
+@click.option("--deny", multiple=True, help="Host that may not be reached. Repeat.")
+@click.option("--profile", default="", help="Profile to begin with (bp_…).")
+@click.option("--save-profile", is_flag=True, help="Save a new version of it at the end.")
+@click.option(
+    "--options",
+    "more",
+    type=click.File(),
+    help="More options as JSON, as the API takes them; - reads them from the standard input.",
+)
+@click.option("--no-wait", is_flag=True, help="Answer at once, with its place in the line.")
 @terminal
-def create(term: Terminal, width: int, height: int, locale: str) -> None:
+def create(term: Terminal, more: IO[str] | None, no_wait: bool, **asked: Any) -> None:
     """Start a browser to keep; use it with `podium run … --session bs_…`."""
-    options = pb.SessionOptions(viewport_width=width, viewport_height=height, locale=locale)
-    request = pb.CreateSessionRequest(request_id=ids.new("req"), options=options)
+    options = _options(more.read() if more else "{}", asked)
+    request = pb.CreateSessionRequest(
+        request_id=ids.new("req"), options=options, return_at_once=no_wait
+    )
     method = term.edge.browser_session.CreateSession
     term.show(term.edge.ask(method, request, timeout_s=65).session, FIELDS)
+
+
+def _options(text: str, asked: dict[str, Any]) -> pb.SessionOptions:
+    """The options of a JSON text, with those of the command line over them."""
+    options = pb.SessionOptions()
+    try:
+        json_format.Parse(text, options)
+    except json_format.ParseError as why:
+        raise click.UsageError(f"--options: {why}") from None
+    for name in ("locale", "time_zone", "user_agent"):
+        if asked[name]:
+            setattr(options, name, asked[name])
+    options.viewport_width = asked["width"] or options.viewport_width
+    options.viewport_height = asked["height"] or options.viewport_height
+    options.egress.allow.extend(asked["allow"])
+    options.egress.deny.extend(asked["deny"])
+    if asked["profile"]:
+        options.profile.browser_profile_id = asked["profile"]
+    options.profile.save = asked["save_profile"] or options.profile.save
+    return options
+
+
+@sessions.command()
+@click.argument("session")
+@click.option("--minutes", default=0, help="Live at least this long from now.")
+@terminal
+def renew(term: Terminal, session: str, minutes: int) -> None:
+    """Say that a session is still needed."""
+    request = pb.RenewSessionRequest(browser_session_id=session)
+    if minutes:
+        request.life.FromSeconds(minutes * 60)
+    term.show(term.edge.ask(term.edge.browser_session.RenewSession, request).session, FIELDS)
 
 
 @sessions.command()
@@ -120,17 +165,5 @@ def artifact(term: Terminal, artifact_id: str, output: Path) -> None:
     term.tell(f"{saved}  {found.size_bytes} bytes")
 
 
-def save(term: Terminal, artifact: pb.Artifact, output: Path) -> Path:
-    """Write the bytes of an artifact to a file, or into a folder under its own name."""
-    target = output / Path(artifact.name).name if output.is_dir() else output
-    request = pb.GetArtifactContentRequest(artifact_id=artifact.artifact_id)
-    try:
-        # Written aside first, so that a broken stream leaves no half file under the name.
-        partial = target.with_name(target.name + ".part")
-        with partial.open("wb") as file:
-            for piece in term.edge.stream(term.edge.browser_session.GetArtifactContent, request):
-                file.write(piece.data)
-        partial.replace(target)
-    except OSError as why:
-        raise click.UsageError(f"cannot write {target}: {why.strerror}") from None
-    return target
+for command in views.COMMANDS:
+    sessions.add_command(command)

@@ -112,6 +112,8 @@ def _operation(route: Route, schemas: Schemas) -> Schema:
             "default": {"$ref": "#/components/responses/Problem"},
         },
     }
+    if rpc.signed:
+        operation["security"] = []
     if RESUMABLE in rpc.method.input_type.fields_by_name:
         operation["parameters"].append(_last_event_id())
     operation["parameters"].append(TIMEOUT_PARAMETER)

@@ -43,12 +43,14 @@ class Pages:
         self._guards = guards
         document = orjson.dumps(openapi, option=orjson.OPT_INDENT_2)
         docs = (HERE / "docs.html").read_bytes()
+        live = (HERE / "live.html").read_bytes()
         fresh = {"content-type": JSON, "cache-control": "no-store"}
         self._pages = {
             "/": Page(lambda: (200, orjson.dumps({"name": "Podium", "links": LINKS})), fresh),
             "/healthz": Page(self._health, fresh),
             "/openapi.json": Page(lambda: (200, document), {"content-type": JSON}),
-            "/docs": Page(lambda: (200, docs), _docs_headers(docs)),
+            "/docs": Page(lambda: (200, docs), _page_headers(docs)),
+            "/live": Page(lambda: (200, live), _page_headers(live)),
             "/v1/mesh": Page(self._mesh, fresh, is_open=False),
         }
 
@@ -95,7 +97,7 @@ def state_of(guard: Guard) -> dict[str, Any]:
     }
 
 
-def _docs_headers(page: bytes) -> dict[str, str]:
+def _page_headers(page: bytes) -> dict[str, str]:
     """The page may run its own script and ask this origin, and nothing else."""
     policy = [
         "default-src 'none'",

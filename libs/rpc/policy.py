@@ -28,6 +28,8 @@ class Rpc:
     idempotent: bool
     public: bool  # carries a google.api.http rule
     http_status: int
+    signed: bool  # proves itself by a token of its own
+    internal: bool  # called by the gateway for itself
     streaming: bool
     method: descriptor.MethodDescriptor
 
@@ -69,6 +71,8 @@ def _read(service: str, method: descriptor.MethodDescriptor) -> Rpc:
         idempotent=options.idempotency_level != options.IDEMPOTENCY_UNKNOWN,
         public=options.HasExtension(annotations_pb2.http),
         http_status=call.http_status or 200,
+        signed=call.signed,
+        internal=call.internal,
         streaming=method.server_streaming,
         method=method,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,15 +20,34 @@ from services.browser_session.domain import (
     safe_name,
 )
 from services.browser_session.files import ArtifactFiles, Stored
+from services.browser_session.view.limits import Limits
+from services.browser_session.view.uploads import FOLDER
 
 POLL_S = 1.0
-PNG = "image/png"
+NO_LIMITS = Limits()
+log = logging.getLogger(__name__)
+MADE = {
+    Kind.SCREENSHOT: (".png", "image/png"),
+    Kind.PDF: (".pdf", "application/pdf"),
+    Kind.CONSOLE: (".jsonl", "application/x-ndjson"),
+    Kind.HAR: (".har", "application/json"),
+    Kind.RECORDING: (".zip", "application/zip"),
+}
+"""The ending and the media type of what is made here."""
 
 
 class Artifacts:
     """What came out of the sessions. The file is in its place before its row says so."""
 
-    def __init__(self, root: Path, db: Database, signals: Signals, clock: Clock) -> None:
+    def __init__(
+        self,
+        root: Path,
+        db: Database,
+        signals: Signals,
+        clock: Clock,
+        limits: Limits = NO_LIMITS,
+    ) -> None:
+        self.limits = limits
         self._files = ArtifactFiles(root)
         self._db = db
         self._signals = signals
@@ -35,20 +55,54 @@ class Artifacts:
 
     async def keep_screenshot(self, row: Session, name: str, image: bytes) -> Artifact:
         """Keeps a PNG under the given name, or one made of the time."""
-        artifact_id = ids.new("art")
-        stored = await self._files.keep_bytes(self._path(row, artifact_id), image)
-        made_up = f"screenshot-{self._clock.now():%Y%m%d-%H%M%S}.png"
-        shown = safe_name(name, made_up)
-        if not shown.lower().endswith(".png"):
-            shown = f"{shown}.png"
-        return await self._add(row, artifact_id, Kind.SCREENSHOT, shown, PNG, stored)
+        return await self.keep(row, Kind.SCREENSHOT, name, image)
 
-    async def keep_download(self, row: Session, path: Path, suggested_name: str) -> Artifact:
-        """Takes over a file the browser has finished."""
+    async def keep(self, row: Session, kind: Kind, name: str, data: bytes) -> Artifact:
+        """Keeps what was made of a session under the given name, or one made of the time."""
+        artifact_id = ids.new("art")
+        stored = await self._files.keep_bytes(self._path(row, artifact_id), data)
+        return await self._add_made(row, artifact_id, kind, name, stored)
+
+    async def keep_made(self, row: Session, kind: Kind, name: str, path: Path) -> Artifact:
+        """Takes over a file that was made of a session."""
         artifact_id = ids.new("art")
         stored = await self._files.keep_file(self._path(row, artifact_id), path)
+        return await self._add_made(row, artifact_id, kind, name, stored)
+
+    async def _add_made(
+        self, row: Session, artifact_id: str, kind: Kind, name: str, stored: Stored
+    ) -> Artifact:
+        ending, content_type = MADE[kind]
+        made_up = f"{kind.value}-{self._clock.now():%Y%m%d-%H%M%S}{ending}"
+        shown = safe_name(name, made_up)
+        if not shown.lower().endswith(ending):
+            shown = f"{shown}{ending}"
+        return await self._add(row, artifact_id, kind, shown, content_type, stored)
+
+    async def keep_download(self, row: Session, path: Path, suggested_name: str) -> Artifact | None:
+        """Takes over a file the browser has finished; None when such files are not kept."""
+        artifact_id = ids.new("art")
         name = safe_name(suggested_name, "download")
-        return await self._add(row, artifact_id, Kind.DOWNLOAD, name, content_type_of(name), stored)
+        content_type = content_type_of(name)
+        if why := self.limits.why_not(name, content_type):
+            await self.refuse_download(row, name, why)
+            path.unlink(missing_ok=True)
+            return None
+        stored = await self._files.keep_file(self._path(row, artifact_id), path)
+        return await self._add(row, artifact_id, Kind.DOWNLOAD, name, content_type, stored)
+
+    async def refuse_download(self, row: Session, name: str, why: str) -> None:
+        """Says on the bus that a download was not kept."""
+        log.warning("a download of session %s is not kept: %s", row.session_id, why)
+        data = {"browser_session_id": row.session_id, "name": name, "reason": why}
+        await self._db.write(
+            lambda tx: tx.publish(
+                "browser_session.download_refused",
+                data,
+                organization_id=row.organization_id,
+                run_id=row.run_id,
+            )
+        )
 
     async def await_download(self, row: Session, after_id: str, wait_s: float) -> Artifact:
         """The first download behind the given artifact.
@@ -93,7 +147,8 @@ class Artifacts:
 
     def read(self, kept: Artifact) -> AsyncIterator[bytes]:
         """Its bytes in pieces; NotFound when the file was removed."""
-        path = self._files.path(kept.organization_id, kept.session_id, kept.artifact_id)
+        folder = kept.session_id or FOLDER
+        path = self._files.path(kept.organization_id, folder, kept.artifact_id)
         return self._files.read(path)
 
     def _path(self, row: Session, artifact_id: str) -> Path:
@@ -108,10 +163,12 @@ class Artifacts:
         content_type: str,
         stored: Stored,
     ) -> Artifact:
+        keep_for = self.limits.keep_for
         return await self._db.write(
             lambda tx: store.artifacts.add(
                 tx,
                 row.session_id,
+                expires_at=tx.now + keep_for if keep_for else None,
                 artifact_id=artifact_id,
                 kind=kind,
                 name=name,

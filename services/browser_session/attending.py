@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from libs.db import Tx
 from libs.rpc.mesh import Mesh
 from services.browser_session import store
 from services.browser_session.domain import LIVE, Reason, Session, State, may_recover, overdue
+from services.browser_session.memory import browser_mib
 from services.browser_session.orphans import reap_orphans
 from services.browser_session.pool import Pool
 from services.browser_session.revival import Hands, Revivals, has_failed
 from services.browser_session.settings import BrowserSettings
 
 log = logging.getLogger(__name__)
+FORGET_EVERY_S = 3600.0
+WEIGH_EVERY_S = 10.0
+# No call of a stopped replica is later than this.
+RUNS_KEPT = timedelta(days=7)
 
 
 class Attendant:
@@ -35,6 +41,8 @@ class Attendant:
         self._replica = mesh.replica
         self._pool = pool
         self._beat_due = 0.0
+        self._forget_due = 0.0
+        self._weigh_due = 0.0
         hands = Hands(lambda: pool.http, pool.start_browser, self._end_old, pool.publish)
         self._revivals = Revivals(mesh, hands)
         pool.lose = self.lose
@@ -56,11 +64,18 @@ class Attendant:
         if self._clock.monotonic() >= self._beat_due:
             self._beat_due = self._clock.monotonic() + self._settings.browser_sweep_s
             used = [live.session_id for live in self._pool.live.values() if live.take_touched()]
+            await self._pool.saved.take_over_all()
             for row in await self._db.write(lambda tx: self._beat(tx, used)):
                 self._pool.spawn(self._revive(row, Reason.REPLICA_DIED))
+        if self._clock.monotonic() >= self._forget_due:
+            self._forget_due = self._clock.monotonic() + FORGET_EVERY_S
+            await self._db.write(lambda tx: store.runs.forget(tx, tx.now - RUNS_KEPT))
         now, rows = await self._db.read(
             lambda tx: (tx.now, store.sessions.on_replica(tx, self._replica))
         )
+        if self._clock.monotonic() >= self._weigh_due:
+            self._weigh_due = self._clock.monotonic() + WEIGH_EVERY_S
+            self._pool.spawn(self._recycle_large(rows))
         known = {row.session_id for row in rows}
         for row in rows:
             await self._attend_to(row, now)
@@ -100,10 +115,30 @@ class Attendant:
             reason = overdue(row, tx.now) if row else None
             if row is None or reason is None:
                 return False
-            return store.sessions.end(tx, row, State.CLOSED, reason)
+            return store.sessions.end(tx, row, State.TIMED_OUT, reason)
 
         if await self._db.write(unit):
             await self._pool.await_cleared(session_id)
+
+    async def _recycle_large(self, rows: list[Session]) -> None:
+        """Ends what runs share and nobody has now, when it has grown too large for another run."""
+        for row in rows:
+            live = self._pool.live.get(row.session_id)
+            if live is None or not row.reuse_key or row.state is not State.READY:
+                continue
+            used = await asyncio.to_thread(browser_mib, live.browser.pid)
+            if used > self._settings.browser_most_memory_mib:
+                await self._db.write(self._recycling(row))
+
+    @staticmethod
+    def _recycling(weighed: Session) -> Callable[[Tx], bool]:
+        def unit(tx: Tx) -> bool:
+            row = store.sessions.get_anywhere(tx, weighed.session_id)
+            if row is None or row.fence != weighed.fence or row.state is not State.READY:
+                return False
+            return store.sessions.end(tx, row, State.CLOSED, Reason.RECYCLED)
+
+        return unit
 
     async def _forget(self, session_id: str) -> None:
         """Sees to a row that says we have something which we have not, or no longer."""
@@ -142,7 +177,7 @@ class Attendant:
             return store.sessions.get_anywhere(tx, row.session_id) if began else None
         late = overdue(row, tx.now)
         if late is not None:
-            store.sessions.end(tx, row, State.CLOSED, late)
+            store.sessions.end(tx, row, State.TIMED_OUT, late)
         else:
             store.sessions.end(tx, row, State.CRASHED, reason)
         if row.owner != self._replica:

@@ -14,12 +14,13 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from libs import errors
 from libs.clock import Clock
+from services.browser_session.egress import EgressProxy
 from services.browser_session.orphans import claim_directory, remove_directory
 
 KNOWN_PLACES = (
@@ -64,6 +65,7 @@ SMALL_SHARED_MEMORY_BYTES = 512 * 1024 * 1024
 LISTENING = re.compile(r"DevTools listening on (ws://\S+)")
 STDERR_LINES_KEPT = 20
 EXIT_POLL_S = 0.05
+UNUSED_PORT = 9
 
 
 def find_binary(configured: str = "") -> Path:
@@ -108,18 +110,22 @@ def is_program(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Look:
-    """How the browser presents itself: window size in CSS pixels, language tag."""
+    """How the browser presents itself: window size in CSS pixels, language tag, and so on."""
 
     width: int
     height: int
     locale: str = ""
+    time_zone: str = ""
+    user_agent: str = ""
 
 
-def command_line(binary: Path, data_dir: Path, look: Look) -> list[str]:
+def command_line(binary: Path, data_dir: Path, look: Look, proxy_port: int = 0) -> list[str]:
     """What is executed. The sandbox is off only for root, for whom Chromium refuses to use it."""
-    flags = [*FLAGS, f"--window-size={look.width},{look.height}"]
+    flags = [*FLAGS, f"--window-size={look.width},{look.height}", *_way_out(proxy_port)]
     if look.locale:
         flags += [f"--lang={look.locale}", f"--accept-lang={look.locale}"]
+    if look.user_agent:
+        flags.append(f"--user-agent={look.user_agent}")
     if os.geteuid() == 0:
         flags.append("--no-sandbox")
     if _shared_memory_is_small():
@@ -127,6 +133,19 @@ def command_line(binary: Path, data_dir: Path, look: Look) -> list[str]:
     death_signal = shutil.which("setpriv")
     launcher = [death_signal, "--pdeathsig", "KILL", "--"] if death_signal else []
     return [*launcher, str(binary), *flags, f"--user-data-dir={data_dir}", "about:blank"]
+
+
+def _way_out(proxy_port: int) -> list[str]:
+    """Nothing leaves but through the proxy, loopback included: no address is looked up here, and
+    WebRTC may not send datagrams past it. Without a port there is no way out at all.
+    """
+    return [
+        f"--proxy-server=http://127.0.0.1:{proxy_port or UNUSED_PORT}",
+        "--proxy-bypass-list=<-loopback>",
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+        "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+    ]
 
 
 def _shared_memory_is_small() -> bool:
@@ -140,8 +159,17 @@ def _shared_memory_is_small() -> bool:
 class Browser:
     """A running Chromium with a directory of its own; `exited` is set when it is gone."""
 
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        directory: Path,
+        clock: Clock,
+        proxy: EgressProxy | None = None,
+    ) -> None:
         self.directory = directory
+        self.proxy = proxy
+        self.at_end: list[Callable[[], Awaitable[None]]] = []
+        """What else ends with the browser."""
         self.cdp_url = ""
         self.exited = asyncio.Event()
         self._process = process
@@ -175,12 +203,22 @@ class Browser:
 
     @classmethod
     async def launch(
-        cls, binary: Path, directory: Path, look: Look, clock: Clock, timeout_s: float
+        cls,
+        binary: Path,
+        directory: Path,
+        look: Look,
+        clock: Clock,
+        timeout_s: float,
+        proxy: EgressProxy | None = None,
     ) -> Browser:
-        """Starts a browser and returns once it answers CDP; leaves nothing behind on failure."""
+        """Starts a browser and returns once it answers CDP; leaves nothing behind on failure.
+
+        The open proxy is its only way out, and ends with it.
+        """
         (directory / "downloads").mkdir(parents=True)
         claim_directory(directory)
-        browser = cls(_spawn(binary, directory, look), directory, clock)
+        process = _spawn(binary, directory, look, proxy.port if proxy else 0)
+        browser = cls(process, directory, clock, proxy)
         try:
             async with asyncio.timeout(timeout_s):
                 browser.cdp_url = await browser._listening
@@ -197,6 +235,10 @@ class Browser:
         """Ends every process of the browser and removes its directory. Safe to call again."""
         self._kill_group()
         await self.exited.wait()
+        if self.proxy is not None:
+            await self.proxy.close()
+        for end in self.at_end:
+            await end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -261,24 +303,26 @@ class Browser:
         return " / ".join(line[:200] for line in list(self._stderr)[-3:]) or "it said nothing"
 
 
-def _spawn(binary: Path, directory: Path, look: Look) -> subprocess.Popen[bytes]:
+def _spawn(binary: Path, directory: Path, look: Look, proxy_port: int) -> subprocess.Popen[bytes]:
     """Forks on the event loop's thread on purpose: the parent-death signal belongs to the thread
     that forks, and that thread must live as long as we do.
     """
     return subprocess.Popen(
-        command_line(binary, directory / "profile", look),
+        command_line(binary, directory / "profile", look, proxy_port),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
         cwd=directory,
-        env=_environment(directory),
+        env=_environment(directory, look),
     )
 
 
-def _environment(directory: Path) -> dict[str, str]:
+def _environment(directory: Path, look: Look) -> dict[str, str]:
     """A browser gets none of our environment: it may hold keys, and pages run in there."""
+    zone = {"TZ": look.time_zone} if look.time_zone else {}
     return {
+        **zone,
         "HOME": str(directory),
         "TMPDIR": str(directory),
         "PATH": "/usr/local/bin:/usr/bin:/bin",

@@ -13,8 +13,9 @@ import aiohttp
 
 from libs import errors
 from libs.secrets import Secret
-from services.browser_session.cdp import CdpConnection, CdpError
-from services.browser_session.cdp_policy import ACTIVE_PAGE
+from services.browser_session.cdp import CdpConnection
+from services.browser_session.cdp_policy import SAVE_PROFILE
+from services.browser_session.view.page import PAGE_REFUSED, Page, active_page
 
 TALLEST_PX = 16_000
 
@@ -23,38 +24,31 @@ async def screenshot(
     http: aiohttp.ClientSession, cdp_url: str, token: Secret, full_page: bool
 ) -> bytes:
     """A PNG of the active page; FailedPrecondition when no page is open."""
+    try:
+        async with active_page(http, cdp_url, token) as page:
+            clip = await _whole_page(page) if full_page else {}
+            answer = await page.send("Page.captureScreenshot", {"format": "png", **clip})
+            return base64.b64decode(answer["data"])
+    except errors.FailedPrecondition as reason:
+        if reason.reason != PAGE_REFUSED:
+            raise
+        raise errors.FailedPrecondition(
+            f"the page could not be captured: {reason.message}", reason="CAPTURE_FAILED"
+        ) from reason
+
+
+async def save_profile(http: aiohttp.ClientSession, cdp_url: str, token: Secret) -> None:
+    """Returns when what the browser knows of its user has been written down."""
     headers = {"authorization": f"Bearer {token.reveal()}"}
     connection = await CdpConnection.open(http, cdp_url, headers)
     try:
-        page = await _attach(connection)
-        answer = await connection.send(
-            "Page.captureScreenshot",
-            {"format": "png", **(await _whole_page(connection, page) if full_page else {})},
-            page,
-        )
-        return base64.b64decode(answer["data"])
-    except CdpError as reason:
-        raise errors.FailedPrecondition(
-            f"the page could not be captured: {reason}", reason="CAPTURE_FAILED"
-        ) from reason
+        await connection.send(SAVE_PROFILE)
     finally:
         await connection.close()
 
 
-async def _attach(connection: CdpConnection) -> str:
-    """A CDP session with the active page, or with any page when the active one was closed."""
-    active = (await connection.send(ACTIVE_PAGE))["targetId"]
-    targets = (await connection.send("Target.getTargets"))["targetInfos"]
-    pages = [target["targetId"] for target in targets if target["type"] == "page"]
-    if not pages:
-        raise errors.FailedPrecondition("no page is open in the session", reason="NO_PAGE")
-    chosen = active if active in pages else pages[0]
-    answer = await connection.send("Target.attachToTarget", {"targetId": chosen, "flatten": True})
-    return answer["sessionId"]
-
-
-async def _whole_page(connection: CdpConnection, page: str) -> dict[str, Any]:
-    size = (await connection.send("Page.getLayoutMetrics", session=page))["cssContentSize"]
+async def _whole_page(page: Page) -> dict[str, Any]:
+    size = (await page.send("Page.getLayoutMetrics"))["cssContentSize"]
     clip = {
         "x": 0,
         "y": 0,

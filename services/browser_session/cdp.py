@@ -27,6 +27,8 @@ class CdpConnection:
     ) -> None:
         self._socket = socket
         self._on_event = on_event
+        self.speaker = ""
+        """The target session whose event is being handled; empty for the browser itself."""
         self._next_id = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reader = asyncio.create_task(self._read())
@@ -70,6 +72,11 @@ class CdpConnection:
         finally:
             self._waiting.pop(message["id"], None)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the other side is gone."""
+        return self._reader.done()
+
     async def close(self) -> None:
         """Ends the connection; the browser goes on."""
         self._reader.cancel()
@@ -88,6 +95,7 @@ class CdpConnection:
 
     def _take(self, message: dict[str, Any]) -> None:
         if "id" not in message:
+            self.speaker = message.get("sessionId", "")
             if self._on_event:
                 self._on_event(message["method"], message.get("params", {}))
             return

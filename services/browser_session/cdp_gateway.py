@@ -1,8 +1,10 @@
 """The door to the browsers for drivers: an authenticated websocket for each session.
 
 `ws://host:port/sessions/<session id>` with `authorization: Bearer <token>` speaks CDP with the
-session's browser, through the rules of `cdp_policy`. The browser's own port stays unknown. When
-the session ends or is given to somebody else, the sockets of the old lease are closed.
+session's browser, through the rules of `cdp_policy` and the right that the token carries. The
+browser's own port stays unknown. When the session ends or is given to somebody else, the sockets of
+the old lease are closed; when the token's time is over, or the wheel it came with is given back,
+that socket is.
 """
 
 from __future__ import annotations
@@ -17,11 +19,16 @@ import aiohttp
 from aiohttp import web
 
 from libs import errors
+from libs.clock import Clock
 from services.browser_session.cdp import MESSAGE_LIMIT_BYTES
-from services.browser_session.cdp_policy import attached_page, judge
+from services.browser_session.cdp_policy import Verdict, attached_page, judge
 from services.browser_session.tokens import InvalidToken
+from services.browser_session.view.rights import Leave, Right
+from services.browser_session.view.usage import Usage
+from services.browser_session.view.wheel import AgentLine, Wheel
 
 CLOSE_LEASE_LOST = 4401
+CLOSE_LINK_OVER = 4408
 CLOSE_SESSION_ENDED = 4410
 CLOSE_GRACE_S = 1.0
 
@@ -31,6 +38,8 @@ class DrivenBrowser(Protocol):
 
     active_page: str
     """The target id of the page that was opened or acted on last."""
+    wheel: Wheel
+    """Who may act in its pages."""
 
     @property
     def browser_url(self) -> str:
@@ -55,17 +64,20 @@ class DrivenBrowser(Protocol):
         ...
 
 
-Admit = Callable[[str, str], Awaitable[tuple[DrivenBrowser, int]]]
-"""(session id, token) -> the browser and the fence of the lease; raises InvalidToken, NotFound or
+Admit = Callable[[str, str], Awaitable[tuple[DrivenBrowser, Leave]]]
+"""(session id, token) -> the browser and what may be done with it; raises InvalidToken, NotFound or
 FailedPrecondition."""
+Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(eq=False)
 class _Link:
-    """One driver's socket, and the lease it came with."""
+    """One driver's socket, and what it may do."""
 
-    fence: int
+    leave: Leave
     socket: web.WebSocketResponse
+    usage: Usage
+    agent: AgentLine | None = None
     closing: asyncio.Task[bool] | None = None
     pages: dict[str, str] = field(default_factory=dict)
 
@@ -73,8 +85,13 @@ class _Link:
 class CdpGateway:
     """Serves the drivers of the sessions whose browsers run in this process."""
 
-    def __init__(self, admit: Admit) -> None:
-        self._admit = admit
+    def __init__(self, admit: Admit, clock: Clock) -> None:
+        self.admit = admit
+        self._clock = clock
+        self.usage: defaultdict[str, Usage] = defaultdict(Usage)
+        """What went through for each session, since it was last taken."""
+        self.more: list[tuple[str, Serve]] = []
+        """What else is served here, by path."""
         self._links: dict[str, set[_Link]] = defaultdict(set)
         self._http: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
@@ -85,6 +102,8 @@ class CdpGateway:
         self._http = aiohttp.ClientSession()
         app = web.Application()
         app.router.add_get("/sessions/{session_id}", self._serve)
+        for path, serve in self.more:
+            app.router.add_get(path, serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_GRACE_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)
@@ -109,33 +128,45 @@ class CdpGateway:
 
     async def fence_off(self, session_id: str, fence: int) -> None:
         """Closes the sockets that came with an older lease than `fence`."""
-        old = [link for link in self._links.get(session_id, ()) if link.fence < fence]
+        links = self._links.get(session_id, ())
+        old = [one for one in links if one.leave.fence is not None and one.leave.fence < fence]
         await asyncio.gather(*(self._close(link, CLOSE_LEASE_LOST, b"lease lost") for link in old))
+
+    async def end_control(self, session_id: str, control_id: str) -> None:
+        """Closes the sockets that came with a wheel that was given back."""
+        links = self._links.get(session_id, ())
+        over = [link for link in links if link.leave.control_id == control_id]
+        await asyncio.gather(
+            *(self._close(link, CLOSE_LINK_OVER, b"control is over") for link in over)
+        )
 
     def drivers(self, session_id: str) -> int:
         """How many sockets the session has now."""
         return len(self._links.get(session_id, ()))
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        browser, leave = await self.let_in(request)
+        return await self._connect(request, browser, leave)
+
+    async def let_in(self, request: web.Request) -> tuple[DrivenBrowser, Leave]:
+        """The browser a request may reach and how far; raises the HTTP answer why it may not."""
         if "Origin" in request.headers:
             # Only a browser sends it: some page is trying to drive another page's browser.
-            return web.Response(status=403, text="not for web pages")
+            raise web.HTTPForbidden(text="not for web pages")
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            return web.Response(status=401, text="a bearer token is needed")
-        session_id = request.match_info["session_id"]
+            raise web.HTTPUnauthorized(text="a bearer token is needed")
         try:
-            browser, fence = await self._admit(session_id, token)
+            return await self.admit(request.match_info["session_id"], token)
         except InvalidToken as reason:
-            return web.Response(status=401, text=str(reason))
+            raise web.HTTPUnauthorized(text=str(reason)) from None
         except errors.NotFound:
-            return web.Response(status=404, text="no such session here")
+            raise web.HTTPNotFound(text="no such session here") from None
         except errors.FailedPrecondition as reason:
-            return web.Response(status=409, text=reason.message)
-        return await self._connect(request, session_id, browser, fence)
+            raise web.HTTPConflict(text=reason.message) from None
 
     async def _connect(
-        self, request: web.Request, session_id: str, browser: DrivenBrowser, fence: int
+        self, request: web.Request, browser: DrivenBrowser, leave: Leave
     ) -> web.StreamResponse:
         assert self._http is not None
         driver = web.WebSocketResponse(
@@ -149,12 +180,18 @@ class CdpGateway:
             )
         except (aiohttp.ClientError, OSError):
             return web.Response(status=502, text="the browser does not answer")
-        link = _Link(fence, driver)
+        session_id = request.match_info["session_id"]
+        link = _Link(leave, driver, self.usage[session_id])
         self._links[session_id].add(link)
+        if leave.right is Right.AGENT:
+            link.agent = AgentLine(upstream.send_str, driver.send_str)
+            browser.wheel.join(link.agent)
         try:
             await driver.prepare(request)
             await self._pump(link, upstream, browser)
         finally:
+            if link.agent:
+                browser.wheel.leave(link.agent)
             self._forget(session_id, link)
             await upstream.close()
             await browser.driver_left()
@@ -169,7 +206,11 @@ class CdpGateway:
         inward = asyncio.create_task(self._to_browser(link, upstream, browser))
         outward = asyncio.create_task(self._to_driver(link, upstream))
         try:
-            await asyncio.wait({inward, outward}, return_when=asyncio.FIRST_COMPLETED)
+            both = {inward, outward}
+            left_s = link.leave.left_s(self._clock.now())
+            done, _ = await asyncio.wait(both, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                await self._close(link, CLOSE_LINK_OVER, b"the link has expired")
         finally:
             for task in (inward, outward):
                 task.cancel()
@@ -177,23 +218,38 @@ class CdpGateway:
             if not link.socket.closed:
                 await link.socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
 
-    @staticmethod
     async def _to_browser(
-        link: _Link, upstream: aiohttp.ClientWebSocketResponse, browser: DrivenBrowser
+        self,
+        link: _Link,
+        upstream: aiohttp.ClientWebSocketResponse,
+        browser: DrivenBrowser,
     ) -> None:
         async for frame in link.socket:
             if frame.type is not aiohttp.WSMsgType.TEXT:
                 continue
             browser.touch()
-            verdict = judge(frame.data, browser.downloads, browser.active_page)
+            verdict = judge(frame.data, browser.downloads, browser.active_page, link.leave.only)
+            link.usage.commands += 1
+            link.usage.refused += verdict.refused
+            link.usage.bytes_in += len(frame.data)
             if verdict.saves:
                 await browser.save_profile()
             if verdict.drives in link.pages:
                 browser.active_page = link.pages[verdict.drives]
-            if verdict.forward is not None:
-                await upstream.send_str(verdict.forward)
-            elif verdict.reply is not None:
-                await link.socket.send_str(verdict.reply)
+            await self._pass_on(link, upstream, browser.wheel, verdict)
+
+    @staticmethod
+    async def _pass_on(
+        link: _Link, upstream: aiohttp.ClientWebSocketResponse, wheel: Wheel, verdict: Verdict
+    ) -> None:
+        if link.agent and verdict.rests and verdict.reply is not None:
+            await wheel.rest(link.agent, verdict.reply)
+        elif link.agent and verdict.acts and verdict.forward is not None:
+            await wheel.act(link.agent, verdict.forward)
+        elif verdict.forward is not None:
+            await upstream.send_str(verdict.forward)
+        elif verdict.reply is not None:
+            await link.socket.send_str(verdict.reply)
 
     @staticmethod
     async def _to_driver(link: _Link, upstream: aiohttp.ClientWebSocketResponse) -> None:
@@ -203,6 +259,7 @@ class CdpGateway:
             attached = attached_page(frame.data)
             if attached:
                 link.pages[attached[0]] = attached[1]
+            link.usage.bytes_out += len(frame.data)
             await link.socket.send_str(frame.data)
 
     def _forget(self, session_id: str, link: _Link) -> None:

@@ -18,16 +18,26 @@ REFUSED = frozenset(
         "Browser.crash",
         "Browser.crashGpuProcess",
         "Browser.executeBrowserCommand",
+        # Names a file of this machine, which the page could then read and send away.
+        "DOM.setFileInputFiles",
         "Page.crash",
         "Target.exposeDevToolsProtocol",
         "Target.sendMessageToTarget",
         "Target.setRemoteLocations",
     }
 )
-NAVIGATIONS = frozenset({"Page.navigate", "Target.createTarget"})
+NAVIGATIONS = frozenset(
+    {
+        "Fetch.continueRequest",
+        "Network.loadNetworkResource",
+        "Page.navigate",
+        "Target.createTarget",
+    }
+)
+# What would give a context of pages another way out than the session's own.
+WAYS_OUT = frozenset({"proxyServer", "proxyBypassList", "originsWithUniversalNetworkAccess"})
 DELIBERATE = frozenset(
     {
-        "DOM.setFileInputFiles",
         "Page.bringToFront",
         "Page.navigate",
         "Page.navigateToHistoryEntry",
@@ -36,6 +46,7 @@ DELIBERATE = frozenset(
 )
 ACTIVE_PAGE = "Podium.activePage"
 SAVE_PROFILE = "Podium.saveProfile"
+AWAIT_WHEEL = "Podium.awaitWheel"
 OPEN_SCHEMES = frozenset({"http", "https", "about", "data", "blob"})
 SCHEME = re.compile(r"^[\x00-\x20]*([a-zA-Z][a-zA-Z0-9+.\-]*):")
 NOT_ALLOWED = -32000
@@ -46,21 +57,28 @@ NOT_JSON = -32700
 class Verdict:
     """Either a frame for the browser or an answer for the client; exactly one is set.
 
-    `drives` names the CDP session of the page the client deliberately acts on, if it does. `saves`:
-    the answer is due when the session's profile has been written down.
+    `drives` names the CDP session of the page the client deliberately acts on, if it does. `acts`:
+    it does something in a page. `saves`: the answer is due when the session's profile has been
+    written down. `rests`: it is due when nobody holds the session's wheel. `refused`: it may not.
     """
 
     forward: str | None = None
     reply: str | None = None
     drives: str = ""
+    acts: bool = False
     saves: bool = False
+    rests: bool = False
+    refused: bool = False
 
 
-def judge(frame: str, downloads: str, active_page: str = "") -> Verdict:
+def judge(
+    frame: str, downloads: str, active_page: str = "", only: frozenset[str] | None = None
+) -> Verdict:
     """Decides on one frame of a client.
 
     `downloads` is where the session's downloads go; `active_page` is the target id answered to
-    `Podium.activePage`, which like `Podium.saveProfile` is ours and not the browser's.
+    `Podium.activePage`, which like the other commands of that name is ours and not the browser's.
+    `only`: the commands that this client may use at all.
 
     The frame is written anew from what was understood, so that the browser cannot read it in
     another way than we did (a method name given twice, or spelled with escapes).
@@ -72,14 +90,10 @@ def judge(frame: str, downloads: str, active_page: str = "") -> Verdict:
     if not isinstance(message, dict) or not isinstance(message.get("method"), str):
         return Verdict(reply=_refusal({}, NOT_JSON, "the frame is not a command"))
     method = message["method"]
-    if method in REFUSED:
-        return Verdict(reply=_refusal(message, NOT_ALLOWED, f"{method} is not allowed here"))
     params = message.get("params")
-    if method in NAVIGATIONS and isinstance(params, dict):
-        scheme = forbidden_scheme(params.get("url"))
-        if scheme:
-            why = f"pages of the scheme {scheme!r} may not be opened"
-            return Verdict(reply=_refusal(message, NOT_ALLOWED, why))
+    why = _refused(method, params, only)
+    if why:
+        return Verdict(reply=_refusal(message, NOT_ALLOWED, why), refused=True)
     if method == "Browser.setDownloadBehavior":
         message["params"] = download_behavior(downloads, params)
     if method == "Page.setDownloadBehavior":
@@ -88,8 +102,35 @@ def judge(frame: str, downloads: str, active_page: str = "") -> Verdict:
         return Verdict(reply=_answer(message, result={"targetId": active_page}))
     if method == SAVE_PROFILE:
         return Verdict(reply=_answer(message, result={}), saves=True)
-    drives = message.get("sessionId", "") if is_deliberate(method) else ""
-    return Verdict(forward=json.dumps(message, separators=(",", ":")), drives=str(drives))
+    if method == AWAIT_WHEEL:
+        return Verdict(reply=_answer(message, result={}), rests=True)
+    acts = is_deliberate(method)
+    drives = message.get("sessionId", "") if acts else ""
+    return Verdict(
+        forward=json.dumps(message, separators=(",", ":")), drives=str(drives), acts=acts
+    )
+
+
+def _refused(method: str, params: object, only: frozenset[str] | None) -> str:
+    """Why a command may not be used here; empty when it may."""
+    if only is not None and method not in only:
+        return f"{method} is not allowed with this right"
+    # Tethering opens ports on this machine.
+    if method in REFUSED or method.startswith("Tethering."):
+        return f"{method} is not allowed here"
+    if not isinstance(params, dict):
+        return ""
+    if method in NAVIGATIONS and (scheme := forbidden_scheme(params.get("url"))):
+        return f"pages of the scheme {scheme!r} may not be opened"
+    if method == "Target.createBrowserContext" and any(params.get(name) for name in WAYS_OUT):
+        return "a context of pages has no way out but the session's own"
+    if method == "Input.dispatchDragEvent" and _names_files(params.get("data")):
+        return "files of this machine may not be dragged into a page"
+    return ""
+
+
+def _names_files(dragged: object) -> bool:
+    return isinstance(dragged, dict) and bool(dragged.get("files"))
 
 
 def is_deliberate(method: str) -> bool:

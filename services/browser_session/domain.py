@@ -8,12 +8,14 @@ from __future__ import annotations
 import mimetypes
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from libs import errors
+from services.browser_session.egress.policy import Egress
+from services.browser_session.presence import Presence
 
 
 class State(StrEnum):
@@ -26,20 +28,27 @@ class State(StrEnum):
     CLOSED = "closed"
     FAILED = "failed"
     CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    # Never stored: shown while an ended session's processes are on their way out.
+    DRAINING = "draining"
 
 
+ENDED_IN_TIME = frozenset({State.CLOSED, State.TIMED_OUT})
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.PROVISIONING, State.CLOSED, State.CRASHED}),
+    State.QUEUED: frozenset({State.PROVISIONING, State.CRASHED} | ENDED_IN_TIME),
     State.PROVISIONING: frozenset(
         # To itself when the replica that was starting the browser died, too.
         {State.PROVISIONING}
-        | {State.READY, State.OCCUPIED, State.CLOSED, State.FAILED, State.CRASHED}
+        | {State.READY, State.OCCUPIED, State.FAILED, State.CRASHED}
+        | ENDED_IN_TIME
     ),
-    State.READY: frozenset({State.OCCUPIED, State.PROVISIONING, State.CLOSED, State.CRASHED}),
-    State.OCCUPIED: frozenset({State.READY, State.PROVISIONING, State.CLOSED, State.CRASHED}),
+    State.READY: frozenset({State.OCCUPIED, State.PROVISIONING, State.CRASHED} | ENDED_IN_TIME),
+    State.OCCUPIED: frozenset({State.READY, State.PROVISIONING, State.CRASHED} | ENDED_IN_TIME),
     State.CLOSED: frozenset(),
     State.FAILED: frozenset(),
     State.CRASHED: frozenset(),
+    State.TIMED_OUT: frozenset(),
+    State.DRAINING: frozenset(),
 }
 LIVE = frozenset(state for state, following in TRANSITIONS.items() if following)
 USABLE = frozenset({State.READY, State.OCCUPIED})
@@ -57,6 +66,9 @@ class Reason(StrEnum):
     RELEASED = "released"
     IDLE = "idle"
     MAX_LIFE = "max_life"
+    FIRST_CONNECT = "first_connect"
+    QUEUE_TIMEOUT = "queue_timeout"
+    RECYCLED = "recycled"
     START_FAILED = "start_failed"
     BROWSER_CRASHED = "browser_crashed"
     REPLICA_DIED = "replica_died"
@@ -69,6 +81,8 @@ DEFAULT_MAX_LIFE = timedelta(hours=1)
 LONGEST_MAX_LIFE = timedelta(hours=4)
 DEFAULT_IDLE_TIMEOUT = timedelta(minutes=10)
 LONGEST_IDLE_TIMEOUT = timedelta(hours=1)
+DEFAULT_FIRST_CONNECT = timedelta(minutes=5)
+LONGEST_FIRST_CONNECT = timedelta(hours=1)
 LOCALE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
 
 
@@ -81,6 +95,14 @@ class Options:
     locale: str = ""
     max_life: timedelta = DEFAULT_MAX_LIFE
     idle_timeout: timedelta = DEFAULT_IDLE_TIMEOUT
+    first_connect_timeout: timedelta = DEFAULT_FIRST_CONNECT
+    presence: Presence = field(default_factory=Presence)
+    egress: Egress = field(default_factory=Egress)
+    proxy_server: str = ""
+    proxy_username: str = ""
+    profile_id: str = ""
+    profile_version: int = 0
+    save_profile: bool = False
 
 
 def checked_options(
@@ -89,6 +111,8 @@ def checked_options(
     locale: str,
     max_life: timedelta | None,
     idle_timeout: timedelta | None,
+    first_connect_timeout: timedelta | None = None,
+    also_wrong: Sequence[tuple[str, str]] = (),
 ) -> tuple[Options, list[str]]:
     """The options to use, and what was changed about the request; raises Invalid for nonsense."""
     low, high = VIEWPORT_LIMITS
@@ -99,9 +123,14 @@ def checked_options(
     ]
     if locale and not LOCALE.match(locale):
         wrong.append(("options.locale", 'must be a language tag such as "en-US"'))
-    for name, span in (("max_life", max_life), ("idle_timeout", idle_timeout)):
+    for name, span in (
+        ("max_life", max_life),
+        ("idle_timeout", idle_timeout),
+        ("first_connect_timeout", first_connect_timeout),
+    ):
         if span is not None and span <= timedelta(0):
             wrong.append((f"options.{name}", "must be longer than nothing"))
+    wrong += also_wrong
     if wrong:
         raise errors.Invalid.many(wrong)
     warnings: list[str] = []
@@ -112,6 +141,12 @@ def checked_options(
         max_life=_clamped("max_life", max_life or DEFAULT_MAX_LIFE, LONGEST_MAX_LIFE, warnings),
         idle_timeout=_clamped(
             "idle_timeout", idle_timeout or DEFAULT_IDLE_TIMEOUT, LONGEST_IDLE_TIMEOUT, warnings
+        ),
+        first_connect_timeout=_clamped(
+            "first_connect_timeout",
+            first_connect_timeout or DEFAULT_FIRST_CONNECT,
+            LONGEST_FIRST_CONNECT,
+            warnings,
         ),
     )
     return options, warnings
@@ -143,11 +178,20 @@ class Session:
     generation: int = 1
     cdp_url: str = ""
     cdp_key: bytes = b""
+    sealed_options: bytes = b""
     has_process: bool = False
     close_reason: str = ""
     ready_at: datetime | None = None
     ended_at: datetime | None = None
     active_at: datetime | None = None
+    queue_until: datetime | None = None
+    reuse_key: str = ""
+    jobs: int = 0
+
+    @property
+    def shown_state(self) -> State:
+        """The state that callers see."""
+        return State.DRAINING if self.has_process and self.state in ENDED_IN_TIME else self.state
 
     @property
     def expires_at(self) -> datetime:
@@ -165,11 +209,35 @@ def overdue(session: Session, now: datetime) -> Reason | None:
         return None
     if now >= session.expires_at:
         return Reason.MAX_LIFE
+    if session.state is State.OCCUPIED or session.run_id:
+        return None
     used_at = session.active_at or session.ready_at
-    free = session.state is not State.OCCUPIED and not session.run_id
-    if free and now >= used_at + session.options.idle_timeout:
-        return Reason.IDLE
-    return None
+    first = session.options.first_connect_timeout
+    if used_at == session.ready_at and now >= used_at + first:
+        return Reason.FIRST_CONNECT
+    return Reason.IDLE if now >= used_at + session.options.idle_timeout else None
+
+
+def extended(session: Session, life: timedelta, now: datetime) -> tuple[Options, list[str]]:
+    """The options under which the session lives at least this long from now, and warnings."""
+    born = session.ready_at or session.created_at
+    warnings: list[str] = []
+    whole = _clamped("max_life", now - born + life, LONGEST_MAX_LIFE, warnings)
+    return replace(session.options, max_life=max(whole, session.options.max_life)), warnings
+
+
+@dataclass(frozen=True)
+class Wear:
+    """How much a session that runs share may serve before it is replaced."""
+
+    most_jobs: int
+    oldest: timedelta
+
+
+def worn_out(session: Session, now: datetime, wear: Wear) -> bool:
+    """Whether a session that runs share has served enough of them, or is too old for another."""
+    born = session.ready_at or session.created_at
+    return session.jobs >= wear.most_jobs or now - born >= wear.oldest
 
 
 def may_recover(session: Session, now: datetime, most: int) -> bool:
@@ -222,11 +290,28 @@ def next_in_line(waiting: Iterable[Waiting], running: Mapping[str, int]) -> str:
     return first.session_id if first else ""
 
 
+def place_in_line(waiting: Iterable[Waiting], running: Mapping[str, int], session_id: str) -> int:
+    """How many get a place until this one has its own, itself included; 0 if it does not wait."""
+    left = {one.session_id: one for one in waiting}
+    counts = dict(running)
+    for place in range(1, len(left) + 1):
+        first = left.pop(next_in_line(left.values(), counts))
+        if first.session_id == session_id:
+            return place
+        counts[first.organization_id] = counts.get(first.organization_id, 0) + 1
+    return 0
+
+
 class Kind(StrEnum):
     """What sort of file an artifact is."""
 
     SCREENSHOT = "screenshot"
     DOWNLOAD = "download"
+    PDF = "pdf"
+    UPLOAD = "upload"
+    CONSOLE = "console"
+    HAR = "har"
+    RECORDING = "recording"
 
 
 @dataclass(frozen=True)
@@ -244,6 +329,7 @@ class Artifact:
     sha256: str
     position: int
     created_at: datetime
+    expires_at: datetime | None = None
 
 
 NAME_LIMIT = 150

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from services.browser_session.cdp import CdpConnection, CdpError
 from services.browser_session.cdp_policy import download_behavior
 from services.browser_session.domain import Session
 from services.browser_session.profile import Profile, capture
+from services.browser_session.view.limits import Limits
+from services.browser_session.view.recorder import Recorder
+from services.browser_session.view.screencast import Screencast
+from services.browser_session.view.wheel import Wheel
 
 log = logging.getLogger(__name__)
 FLUSH_TIMEOUT_S = 5.0
@@ -30,6 +35,8 @@ class Download:
 
     path: Path
     suggested_name: str
+    refused: str = ""
+    """Why it is not kept, if it is not."""
 
 
 KeepDownload = Callable[[Download], Awaitable[None]]
@@ -49,9 +56,16 @@ class LiveSession:
     ) -> None:
         self.session_id = row.session_id
         self.generation = row.generation
+        self.saves_at_end = row.options.save_profile
+        """Whether what it knows at its end is to be kept beyond the session."""
         self.browser = browser
         self.profile = Profile()
         self.active_page = ""
+        self.largest_download_bytes = Limits().largest_download_bytes
+        self.wheel = Wheel(clock)
+        self.recorder: Recorder | None = None
+        self.before_end: list[Callable[[], Awaitable[None]]] = []
+        """What is to be done before the browser ends and its folder is removed."""
         self.clearing: asyncio.Task[None] | None = None
         self._clock = clock
         self._keep = keep
@@ -77,6 +91,7 @@ class LiveSession:
 
     async def open(self, http: aiohttp.ClientSession, timeout_s: float) -> None:
         """Opens our own line to the browser: downloads are allowed and reported from now on."""
+        self.screencast = Screencast(self, http, self._clock)
         try:
             async with asyncio.timeout(timeout_s):
                 self._control = await CdpConnection.open(
@@ -145,9 +160,20 @@ class LiveSession:
             self._keeping_profile.cancel()
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=FLUSH_TIMEOUT_S)
+        for finish in self.before_end:
+            await self._finish(finish)
+        self.before_end.clear()
         if self._control:
             await self._control.close()
         await self.browser.kill()
+
+    async def _finish(self, finish: Callable[[], Awaitable[None]]) -> None:
+        """The browser ends whatever becomes of this."""
+        try:
+            async with asyncio.timeout(FLUSH_TIMEOUT_S):
+                await finish()
+        except Exception:
+            log.exception("something of session %s was not kept", self.session_id)
 
     async def _allow_downloads(self) -> None:
         if self._control:
@@ -164,8 +190,21 @@ class LiveSession:
             self.active_page = params["targetInfo"]["targetId"]
         elif method == "Target.targetInfoChanged":
             self._navigated(params["targetInfo"])
+        elif method == "Target.targetCrashed":
+            self._spawn(self._replace_page(params["targetId"]))
         elif method == "Target.targetDestroyed":
             self._urls.pop(params["targetId"], None)
+
+    async def _replace_page(self, target_id: str) -> None:
+        """A page whose renderer died shows and answers nothing: another takes its place."""
+        if self._control is None:
+            return
+        url = self._urls.get(target_id, "")
+        log.warning("a page of session %s crashed", self.session_id)
+        with contextlib.suppress(CdpError, errors.PodiumError):
+            # First the new one: a browser without any page may end.
+            await self._control.send("Target.createTarget", {"url": url or "about:blank"})
+            await self._control.send("Target.closeTarget", {"targetId": target_id})
 
     def _navigated(self, target: dict[str, Any]) -> None:
         # Attaching to a page is announced, too; only another address is news.
@@ -176,15 +215,31 @@ class LiveSession:
     def _progress(self, params: dict[str, Any]) -> None:
         self.touch()
         if params["state"] == "inProgress":
+            size = max(params["receivedBytes"], params["totalBytes"])
+            if size > self.largest_download_bytes and self._control is not None:
+                self._spawn(self._refuse(params["guid"]))
             return
         name = self._names.pop(params["guid"], "")
         if params["state"] != "completed":
             return
         # The name on disk is the browser's random one; what the site suggested is only shown.
         path = self.browser.downloads / Path(params["guid"]).name
-        task = asyncio.create_task(self._keep_download(Download(path, name)))
+        self._spawn(self._keep_download(Download(path, name)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
+
+    async def _refuse(self, guid: str) -> None:
+        """Ends a download that is too large, once."""
+        name = self._names.pop(guid, None)
+        if name is None or self._control is None:
+            return
+        with contextlib.suppress(CdpError, errors.PodiumError):
+            await self._control.send("Browser.cancelDownload", {"guid": guid})
+        why = f"it is larger than {self.largest_download_bytes} bytes"
+        await self._keep_download(Download(self.browser.downloads / Path(guid).name, name, why))
 
     async def _keep_download(self, download: Download) -> None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -16,9 +17,8 @@ from libs import errors, ids
 from libs.db import Tx
 from libs.rpc.mesh import Mesh
 from libs.secrets import Secret
-from services.browser_session import store
+from services.browser_session import capture, store
 from services.browser_session.artifacts import Artifacts
-from services.browser_session.browser import Browser, Look, find_binary
 from services.browser_session.cdp_gateway import CdpGateway, DrivenBrowser
 from services.browser_session.domain import (
     LIVE,
@@ -26,20 +26,28 @@ from services.browser_session.domain import (
     Reason,
     Session,
     State,
+    Wear,
     check_usable,
     may_recover,
 )
 from services.browser_session.live import Download, LiveSession
+from services.browser_session.nest import Nest
 from services.browser_session.orphans import reap_orphans
 from services.browser_session.places import RETRY_AFTER_S, ROOM_POLL_S, Places
+from services.browser_session.presence import Hidden, hidden_seal
+from services.browser_session.pressure import Pressure
 from services.browser_session.profile import Profile
 from services.browser_session.revival import profile_seal
+from services.browser_session.saved.profiles import SavedProfiles
 from services.browser_session.settings import BrowserSettings
 from services.browser_session.tokens import Claim, InvalidToken, sign, verify
+from services.browser_session.view.links import Link, Links
+from services.browser_session.view.rights import Leave, Right
 
 log = logging.getLogger(__name__)
 
 
+LONGEST_CALL = timedelta(minutes=10)
 Lose = Callable[[Session, Reason], Awaitable[None]]
 
 
@@ -50,20 +58,30 @@ class Pool:
         assert isinstance(mesh.settings, BrowserSettings)
         self.replica = mesh.replica
         self._ended = mesh.ended
-        self.gateway = CdpGateway(self._admit_driver)
+        self.gateway = CdpGateway(self._admit_driver, mesh.clock)
+        self.links = Links(mesh.vault, mesh.clock)
         self._settings = mesh.settings
         self._db = mesh.db
         self._signals = mesh.signals
         self._clock = mesh.clock
         self._vault = mesh.vault
         self._artifacts = artifacts
+        self.nest = Nest(mesh.settings, mesh.clock, mesh.vault)
+        self.pressure = Pressure(mesh.clock, mesh.settings.marks)
+        self.nest.calm = self.pressure.is_calm
+        self.saved = SavedProfiles(mesh.db, mesh.vault)
         self.draining = False
         self.live: dict[str, LiveSession] = {}
         self.starting: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
         self.lose: Lose = self._end_lost
-        self.places = Places(mesh.db, mesh.signals, mesh.settings.capacity, self.spawn)
+        self.on_live: list[Callable[[LiveSession], Awaitable[None]]] = []
+        """Who is told of a browser before its session is usable."""
+        usual = mesh.settings.capacity
+        self.places = Places(
+            mesh.db, mesh.signals, lambda: self.pressure.capacity(usual), self.spawn
+        )
 
     @property
     def http(self) -> aiohttp.ClientSession:
@@ -78,6 +96,7 @@ class Pool:
             log.warning("ended %d browsers whose owner had died", reaped)
         self._http = aiohttp.ClientSession()
         await self.gateway.open(self._settings.cdp_host, self._settings.cdp_port)
+        self.nest.own_ports.add(self.gateway.port)
         await self._db.write(self._arrive)
 
     def _arrive(self, tx: Tx) -> None:
@@ -92,6 +111,7 @@ class Pool:
         A session whose browser is still starting has nothing yet that another could go on with.
         """
         self.draining = True
+        await self.nest.close()
         most = self._settings.browser_recoveries
         await asyncio.gather(*(live.save_profile() for live in list(self.live.values())))
 
@@ -111,14 +131,43 @@ class Pool:
         await self.http.close()
         await self._db.write(lambda tx: store.replicas.depart(tx, self.replica))
 
+    @property
+    def keeps_warm(self) -> bool:
+        """Whether browsers are launched ahead of their sessions."""
+        return self._settings.browser_warm > 0
+
+    @property
+    def wear(self) -> Wear:
+        """When a session that runs share is replaced."""
+        return self._settings.wear
+
+    def check_line(self, tx: Tx, queued: Session) -> None:
+        """Raises Exhausted when the line that this session has joined is too long with it."""
+        most, most_of_one = self._settings.browser_queue, self._settings.browser_queue_of_one
+        store.queue.check_room(tx, queued.organization_id, most, most_of_one)
+
+    def alike(self, left: Session, new: Session) -> bool:
+        """Whether a session that was left is what a new one would be."""
+        return left.options == new.options and self.nest.hidden(left) == self.nest.hidden(new)
+
     def seal_new_key(self, session_id: str) -> bytes:
         """A key for the tokens of a new session, sealed for its row."""
         return self._vault.seal(ids.random_bytes(32), session_id.encode())
+
+    def seal_options(self, session_id: str, hidden: Hidden) -> bytes:
+        """What of a new session's options is never shown, sealed for its row."""
+        return self._vault.seal(hidden.as_bytes(), hidden_seal(session_id))
 
     def token(self, row: Session) -> Secret:
         """A token that opens the session's browser for as long as this lease and life last."""
         key = self._vault.open(row.cdp_key, row.session_id.encode())
         return sign(key, Claim(row.session_id, row.fence, row.expires_at))
+
+    def call_token(self, row: Session, right: Right = Right.CALL) -> Secret:
+        """A token for a call of this service itself to whichever replica has the browser."""
+        expires_at = self._clock.now() + LONGEST_CALL
+        link = Link(right, row.organization_id, row.session_id, expires_at, row.fence)
+        return self.links.seal(link)
 
     async def row(self, session_id: str) -> Session | None:
         """The session as it now stands."""
@@ -151,6 +200,21 @@ class Pool:
                 raise
         await asyncio.shield(self.spawn(self._launch(new.session_id)))
 
+    def start_later(self, new: Session, timeout_s: float) -> None:
+        """The same while nobody waits for it; one that gets no place in time says so."""
+
+        async def begin() -> None:
+            try:
+                if new.state is State.QUEUED:
+                    await self.places.wait_for(new, timeout_s)
+                await self._launch(new.session_id)
+            except errors.PodiumError as reason:
+                log.info("session %s did not start: %s", new.session_id, reason)
+            finally:
+                self.starting.discard(new.session_id)
+
+        self.spawn(begin())
+
     async def _launch(self, session_id: str) -> None:
         """The first browser of a session."""
         try:
@@ -158,6 +222,7 @@ class Pool:
             if row is None or row.state is not State.PROVISIONING:
                 return
             live = await self.start_browser(row)
+            await self._begin_with_profile(row, live)
             url = self.publish(live)
         except Exception:
             await self._fail(session_id)
@@ -170,13 +235,7 @@ class Pool:
     async def start_browser(self, row: Session) -> LiveSession:
         """A browser for the session, with our own line to it; nothing is left when it fails."""
         timeout_s = self._settings.browser_launch_timeout_s
-        browser = await Browser.launch(
-            find_binary(self._settings.chromium),
-            self._settings.browsers / _folder(row),
-            Look(row.options.viewport_width, row.options.viewport_height, row.options.locale),
-            self._clock,
-            timeout_s,
-        )
+        browser = await self.nest.hatch(row, _folder(row))
         live = LiveSession(
             row,
             browser,
@@ -184,8 +243,12 @@ class Pool:
             lambda done: self._keep(row.session_id, done),
             lambda found: self._keep_profile(row, found),
         )
+        live.largest_download_bytes = self._artifacts.limits.largest_download_bytes
         try:
             await live.open(self.http, timeout_s)
+            await self.nest.present(browser, row, self.http, timeout_s)
+            for greet in self.on_live:
+                await greet(live)
         except BaseException:
             await browser.kill()
             raise
@@ -198,6 +261,25 @@ class Pool:
         live.start_keeping(self._settings.profile_every_s)
         host = self._settings.cdp_public_host or self._settings.cdp_host
         return f"ws://{host}:{self.gateway.port}/sessions/{live.session_id}"
+
+    async def _begin_with_profile(self, row: Session, live: LiveSession) -> None:
+        """Gives the session's first browser its profile, which is then the session's own."""
+        try:
+            found = await self.saved.load(row, self.http, live.browser_url)
+            if found is not None:
+                live.profile = found
+                await self._keep_profile(row, found)
+        except BaseException:
+            await live.close()
+            raise
+
+    async def write_down_profile(self, row: Session) -> None:
+        """Has the replica that owns the session's browser save the session's own profile."""
+        await capture.save_profile(self.http, row.cdp_url, self.token(row))
+
+    def open_profile(self, session_id: str, sealed: bytes) -> Profile:
+        """A session's own profile."""
+        return Profile.of(self._vault.open(sealed, profile_seal(session_id)))
 
     async def _fail(self, session_id: str) -> None:
         def unit(tx: Tx) -> None:
@@ -266,7 +348,11 @@ class Pool:
     async def _take_down(self, live: LiveSession) -> None:
         session_id = live.session_id
         await self.gateway.end(session_id)
+        if live.saves_at_end:
+            await live.save_profile()
         await live.close()
+        if live.saves_at_end:
+            await self.saved.take_over(session_id)
         await self._db.write(
             lambda tx: store.sessions.process_gone(tx, session_id, self.replica, live.generation)
         )
@@ -287,28 +373,44 @@ class Pool:
 
     # Serving drivers and files
 
-    async def _admit_driver(self, session_id: str, token: str) -> tuple[DrivenBrowser, int]:
+    async def _admit_driver(self, session_id: str, token: str) -> tuple[DrivenBrowser, Leave]:
         row = await self.row(session_id)
         live = self.live.get(session_id)
         if row is None or live is None:
             raise errors.NotFound("browser session", session_id)
-        key = self._vault.open(row.cdp_key, session_id.encode())
-        claim = verify(key, token, session_id, self._clock.now())
+        leave = self._leave(row, token)
         check_usable(row)
-        if claim.fence != row.fence:
+        if leave.fence not in (None, row.fence):
             raise InvalidToken("the lease of this token is over")
-        return live, row.fence
+        if leave.control_id and leave.control_id != live.wheel.control_id:
+            raise InvalidToken("the control of this token is over")
+        return live, leave
+
+    def _leave(self, row: Session, token: str) -> Leave:
+        """What a token is good for: that of a run has a dot, a link has none."""
+        if "." not in token:
+            return self.links.open(token, row.session_id).leave
+        key = self._vault.open(row.cdp_key, row.session_id.encode())
+        claim = verify(key, token, row.session_id, self._clock.now())
+        return Leave(Right.AGENT, claim.fence, expires_at=claim.expires_at)
 
     async def _keep_profile(self, row: Session, profile: Profile) -> None:
         session_id = row.session_id
         sealed = self._vault.seal(profile.as_bytes(), profile_seal(session_id))
         await self._db.write(
-            lambda tx: store.profiles.save(tx, session_id, row.owner, row.generation, sealed)
+            lambda tx: store.profiles.save(
+                tx, session_id, row.owner, row.generation, sealed, row.options.save_profile
+            )
         )
 
     async def _keep(self, session_id: str, download: Download) -> None:
         row = await self.row(session_id)
-        if row is not None:
+        if row is None:
+            return
+        if download.refused:
+            name = download.suggested_name or "download"
+            await self._artifacts.refuse_download(row, name, download.refused)
+        else:
             await self._artifacts.keep_download(row, download.path, download.suggested_name)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

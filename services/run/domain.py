@@ -168,6 +168,8 @@ class Run:
     idempotency_key: str | None = None
     request_hash: str = ""
     steps: tuple[Step, ...] = field(default=())
+    # Under which fence the saga that reads this holds the run; 0 for everybody else.
+    fence: int = 0
 
     @property
     def ended(self) -> bool:

@@ -60,6 +60,7 @@ def finished_data(run: Run, outcome: Outcome, detail: str, now: datetime) -> dic
         "title": run.title,
         "duration_ms": round((now - run.created_at).total_seconds() * 1000),
         "browser_session_id": run.browser_session_id,
+        "needs_browser": run.needs_browser,
     }
     if run.workflow_id:
         data |= {"workflow_id": run.workflow_id, "workflow_version": run.workflow_version}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from libs import context, db, errors, ids, lease, resilience, telemetry
@@ -115,7 +116,7 @@ class Saga:
             outcome = interruption(run, tx.now)
             if outcome is None:
                 _begin(tx, run, begun)
-            return store.get(tx, work.key), outcome
+            return replace(store.get(tx, work.key), fence=work.fence), outcome
 
         run, outcome = await self._db.write(unit)
         if outcome is not None:

@@ -225,7 +225,9 @@ def ended_at(found: workflow_pb2.WorkflowRun) -> datetime:
 def acquire_session(found: Run) -> browser_session_pb2.AcquireSessionRequest:
     """Asks for the session that the client named, or for a fresh one."""
     return browser_session_pb2.AcquireSessionRequest(
-        run_id=found.run_id, browser_session_id=found.requested_session_id
+        run_id=found.run_id,
+        browser_session_id=found.requested_session_id,
+        saga_fence=found.fence,
     )
 
 

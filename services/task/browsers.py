@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.async_api import Browser, Page, Playwright, async_playwright
+from playwright.async_api import Browser, CDPSession, Page, Playwright, async_playwright
 from playwright.async_api import Error as BrowserError
 
 from libs import errors
@@ -47,6 +47,7 @@ class Browsers:
         self._watching: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[Playwright] | None = None
         self._connected: dict[Key, Browser] = {}
+        self._channels: dict[Key, CDPSession] = {}
         self._locks: dict[Key, asyncio.Lock] = {}
 
     def warm(self) -> None:
@@ -79,6 +80,7 @@ class Browsers:
     async def drop(self, browser_session_id: str, run_id: str) -> None:
         """Detach from a session; the next task attaches anew."""
         browser = self._connected.pop((browser_session_id, run_id), None)
+        self._channels.pop((browser_session_id, run_id), None)
         if browser is not None:
             await _close(browser)
 
@@ -92,6 +94,17 @@ class Browsers:
                 channel = await browser.new_browser_cdp_session()
                 await channel.send("Podium.saveProfile")
                 await channel.detach()
+
+    async def await_wheel(self, browser_session_id: str, run_id: str) -> None:
+        """Return when nobody else acts in the session: a person may have taken its wheel."""
+        key = (browser_session_id, run_id)
+        browser = self._connected.get(key)
+        if browser is None:
+            return
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = self._channels[key] = await browser.new_browser_cdp_session()
+        await channel.send("Podium.awaitWheel")
 
     async def _attach(self, key: Key) -> Browser:
         """Connect; again, when nobody answers where the session's browser was a moment ago."""
@@ -146,6 +159,7 @@ class Browsers:
             watching.cancel()
         if self._connected.get(key) is gone:
             del self._connected[key]
+            self._channels.pop(key, None)
             self._locks.pop(key, None)
             self._generations.pop(key, None)
 

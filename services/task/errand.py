@@ -39,6 +39,7 @@ FAILURES_IN_A_ROW = 3
 LARGEST_OUTPUT = 1_000_000
 SCREENSHOT_TIMEOUT_S = 5.0
 EXPLICIT = "explicit"
+PAGE_CRASHED = "the page crashed during the task; its session has another one now"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Errand:
         self._session = tools.session(task.browser_session_id)
         self._scene: Scene | None = None
         self._screenshot_id = ""
+        self._page_crashed = False
 
     async def run(self) -> Outcome:
         """Carry the task out; when the connection to the page breaks, attach and go on."""
@@ -74,6 +76,11 @@ class Errand:
                     await self._tools.browsers.save_profile(*self._key)
                     return outcome
                 except BrowserError as error:
+                    if self._page_crashed or troubles.is_crashed(error):
+                        # What was on it is gone: the block begins again on the page that took
+                        # its place, in the same browser.
+                        await self._tools.browsers.drop(*self._key)
+                        raise TaskFailure(Reason.BROWSER_CRASHED, PAGE_CRASHED) from error
                     if not troubles.is_lost(error):
                         raise
                     log.info("lost the page (attachment %d)", attempt)
@@ -89,6 +96,7 @@ class Errand:
         self._leave()
         found = await self._tools.browsers.page(*self._key)
         self._journal.attached(found.generation)
+        found.page.on("crash", self._note_crash)
         self._scene = Scene(
             page=found.page,
             session=self._session,
@@ -182,6 +190,7 @@ class Errand:
     async def _act(self, step: Step, phase: Phase, planner: str, *, recovers: bool = False) -> None:
         """Carry one action out and record it; failing ends the task unless the planner recovers."""
         assert self._scene is not None
+        await self._tools.browsers.await_wheel(*self._key)
         kind: str = step.kind  # type: ignore[attr-defined]
         before = self._journal.interrupted
         mark = ""
@@ -198,7 +207,7 @@ class Errand:
         try:
             output = await self._perform(step)
         except TaskFailure as failure:
-            if self._scene.is_lost:
+            if self._scene.is_lost or self._page_crashed:
                 # It failed because there was no page any more, whatever it looked like.
                 raise BrowserError("connection closed") from failure
             await self._failed(record, failure)
@@ -260,6 +269,9 @@ class Errand:
     @property
     def _key(self) -> tuple[str, str]:
         return self._task.browser_session_id, self._task.run_id
+
+    def _note_crash(self, _: object) -> None:
+        self._page_crashed = True
 
     def _leave(self) -> None:
         if self._scene is not None:

@@ -9,10 +9,12 @@ from libs import errors
 from libs.secrets import Secret
 from services.task import wire
 from services.task.domain import Reason, TaskFailure
-from services.task.ports import Artifact, Credential
+from services.task.ports import Artifact, Credential, File
 
 # Beyond the wait that the callee keeps itself, so that its own answer arrives first.
 MARGIN_S = 5.0
+# What Playwright takes without a path.
+LARGEST_FILE_BYTES = 50 * 1024 * 1024
 
 
 class MeshSession:
@@ -44,6 +46,20 @@ class MeshSession:
                 Reason.DOWNLOAD_FAILED, f"no file arrived within {timeout_s:g} s"
             ) from None
         return wire.artifact(answer.artifact)
+
+    async def file(self, artifact_id: str) -> File:
+        """The bytes of an artifact; no more of them than the browser driver takes."""
+        try:
+            found = (await self._stub.GetArtifact(wire.get_artifact(artifact_id))).artifact
+            if found.size_bytes > LARGEST_FILE_BYTES:
+                raise TaskFailure(
+                    Reason.UPLOAD_FAILED, f"{artifact_id} is larger than {LARGEST_FILE_BYTES} bytes"
+                )
+            pieces = self._stub.GetArtifactContent(wire.artifact_content(artifact_id))
+            data = b"".join([piece.data async for piece in pieces])
+        except errors.NotFound:
+            raise TaskFailure(Reason.UPLOAD_FAILED, f"there is no artifact {artifact_id}") from None
+        return File(found.name, found.content_type, data)
 
 
 class MeshCodes:

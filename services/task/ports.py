@@ -21,6 +21,15 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class File:
+    """The bytes of an artifact."""
+
+    name: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Credential:
     """What is typed into a login form."""
 
@@ -38,6 +47,10 @@ class Session(Protocol):
 
     async def download(self, trigger: Callable[[], Awaitable[None]], timeout_s: float) -> Artifact:
         """Run `trigger` and wait for the file it makes the page download."""
+        ...
+
+    async def file(self, artifact_id: str) -> File:
+        """The bytes of an artifact of the same organisation."""
         ...
 
 

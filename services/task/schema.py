@@ -173,31 +173,39 @@ class Press(Step):
     target: Where | None = None
 
 
+ARTIFACT_ID = r"^art_[0-9a-z]{26}$"
+
+
 class Upload(Step):
-    """Put a file into a file field; its content is given as text or as base64."""
+    """Put a file into a file field: an artifact by its id, or content as text or as base64."""
 
     kind: Literal["upload"] = "upload"
     target: Where | None = None
-    file_name: Words
+    file_name: Words | None = None
     content: Annotated[str, Field(max_length=700_000)] | None = None
     content_base64: Annotated[str, Field(max_length=700_000)] | None = None
+    artifact_id: Annotated[str, Field(pattern=ARTIFACT_ID)] | None = None
 
     @model_validator(mode="after")
     def _one_content(self) -> Upload:
-        if (self.content is None) == (self.content_base64 is None):
-            raise ValueError("needs exactly one of content, content_base64")
+        given = (self.content, self.content_base64, self.artifact_id)
+        if sum(each is not None for each in given) != 1:
+            raise ValueError("needs exactly one of content, content_base64, artifact_id")
         if self.content_base64 is not None:
             try:
                 base64.b64decode(self.content_base64, validate=True)
             except binascii.Error as error:
                 raise ValueError("content_base64 is not base64") from error
-        if re.search(r"[/\\\0]", self.file_name):
+        if self.file_name is None:
+            if self.artifact_id is None:
+                raise ValueError("needs a file_name with content")
+        elif re.search(r"[/\\\0]", self.file_name):
             raise ValueError("file_name must not contain a path")
         return self
 
     @property
     def data(self) -> bytes:
-        """The bytes of the file."""
+        """The bytes of the file, when they are in the action."""
         if self.content is not None:
             return self.content.encode()
         return base64.b64decode(self.content_base64 or "")

@@ -230,6 +230,16 @@ def artifact(found: session_pb.Artifact) -> Artifact:
     return Artifact(found.artifact_id, found.kind, found.name, found.size_bytes, found.sha256)
 
 
+def get_artifact(artifact_id: str) -> session_pb.GetArtifactRequest:
+    """Asks browser_session what a file is."""
+    return session_pb.GetArtifactRequest(artifact_id=artifact_id)
+
+
+def artifact_content(artifact_id: str) -> session_pb.GetArtifactContentRequest:
+    """Asks browser_session for the bytes of a file."""
+    return session_pb.GetArtifactContentRequest(artifact_id=artifact_id)
+
+
 def resolve(credential_id: str) -> totp_pb2.ResolveCredentialRequest:
     """Asks totp for user name and password."""
     return totp_pb2.ResolveCredentialRequest(credential_id=credential_id)

@@ -44,7 +44,13 @@ def test_callers_are_parts_of_the_mesh(method):
 
 @methods
 def test_an_rpc_is_public_exactly_when_it_has_an_http_rule(method):
-    assert _is_public(method) == ("gateway" in _policy(method).callers)
+    policy = _policy(method)
+    assert _is_public(method) == ("gateway" in policy.callers and not policy.internal)
+
+
+@methods
+def test_what_the_gateway_calls_for_itself_is_for_nobody_else(method):
+    assert not _policy(method).internal or list(_policy(method).callers) == ["gateway"]
 
 
 @methods

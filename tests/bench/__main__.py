@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import measuring, profiling, webhook
+from tests.bench import measuring, profiling, sessions, view, webhook
 from tests.bench.measuring import Cost, Round
 from tests.chaos import postgres, stage
 
@@ -25,10 +25,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=300, help="runs in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", action="store_true", help="name where the time goes (py-spy)")
-    parser.add_argument("--what", choices=("runs", "webhook"), default="runs")
+    kinds = ("runs", "webhook", "sessions", "view")
+    parser.add_argument("--what", choices=kinds, default="runs")
     parser.add_argument("--deliveries", type=int, default=20_000, help="of --what webhook")
     parser.add_argument("--no-traces", action="store_true", help="without spans, as a comparison")
     asked = parser.parse_args()
+    if asked.what in ("sessions", "view"):
+        {"sessions": sessions, "view": view}[asked.what].main()
+        return
     stage.end_cleanly()
     if asked.what == "webhook":
         webhook.main(asked.store, asked.deliveries)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from deploy import processes
 from libs import ids
 from podium.browser_session.v1 import browser_session_pb2 as session_pb
 from podium.browser_session.v1.browser_session_pb2_grpc import BrowserSessionServiceStub
@@ -92,6 +93,12 @@ class Stage:
             min(processes_of(self.home / "browsers" / session.browser_session_id)), signal.SIGKILL
         )
 
+    def kill_pages(self, session: session_pb.Session) -> None:
+        browser = min(processes_of(self.home / "browsers" / session.browser_session_id))
+        for pid in processes.descendants(browser):
+            if b"--type=renderer" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
     def _stub(self) -> Any:
         return self.workflows.stub(WorkflowServiceStub, "run")
 
@@ -165,6 +172,19 @@ async def test_the_browsers_replica_is_killed_or_frozen(stage: Stage, number: in
         print(f"at it again after {time.monotonic() - died:.1f} s")
         stage.site.state = "ready now"
         run = await stage.ended(run_id)
+    assert run.state == pb.WORKFLOW_RUN_STATE_COMPLETED, run.failure
+    assert attempts(run) == AGAIN
+    assert (stage.site.logins, stage.site.orders) == (1, ["ada"])
+
+
+async def test_a_block_whose_page_crashed_is_run_again_in_the_same_browser(stage: Stage) -> None:
+    session = await stage.acquire()
+    run_id = await stage.start(session)
+    stage.kill_pages(session)
+    # Once for the page that took its place, once for the block's second attempt.
+    await eventually(lambda: len(stage.site.visits) == 4, within=20)
+    stage.site.state = "ready now"
+    run = await stage.ended(run_id)
     assert run.state == pb.WORKFLOW_RUN_STATE_COMPLETED, run.failure
     assert attempts(run) == AGAIN
     assert (stage.site.logins, stage.site.orders) == (1, ["ada"])

@@ -74,7 +74,14 @@ async def test_what_survived_all_the_same_is_reaped_at_the_next_start(tmp_path: 
 
 def in_group(leader: int) -> list[int]:
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in alive(pids) if os.getpgid(pid) == leader]
+    return [pid for pid in alive(pids) if group_id(pid) == leader]
+
+
+def group_id(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def alive(pids: list[int]) -> list[int]:

@@ -181,6 +181,15 @@ async def test_upload(scene: Scene, site: Office) -> None:
     assert site.uploads["a.txt"] == b"hello"
 
 
+async def test_an_artifact_is_uploaded_by_its_id(scene: Scene, site: Office) -> None:
+    artifact_id = f"art_{26 * '0'}"
+    for name, fields in (("statement.pdf", {}), ("b.txt", {"file_name": "b.txt"})):
+        await at(scene, site, "upload")
+        await do(scene, "upload", target="Invoice file", artifact_id=artifact_id, **fields)
+        await do(scene, "click", target="Send file")
+        assert site.uploads[name] == artifact_id.encode()
+
+
 async def test_waiting(scene: Scene, site: Office) -> None:
     await at(scene, site, "search")
     await do(scene, "wait_for", text="results are ready")

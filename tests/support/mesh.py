@@ -101,6 +101,8 @@ def settings_for(service: str, home: Path, redis_url: str, **more: Any) -> dict[
         "traces": False,
         "drain_grace_s": 0.5,
         "allow_private_targets": True,
+        # Only what a test asks for runs.
+        "browser_warm": 0,
         **more,
     }
 

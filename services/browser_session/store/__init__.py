@@ -1,6 +1,17 @@
 """The tables of browser_session, and the only SQL over them."""
 
-from services.browser_session.store import artifacts, profiles, replicas, sessions
+from services.browser_session.store import artifacts, profiles, queue, replicas, runs, sessions
 from services.browser_session.store.tables import METADATA, ROOM, changed, orders
 
-__all__ = ["METADATA", "ROOM", "artifacts", "changed", "orders", "profiles", "replicas", "sessions"]
+__all__ = [
+    "METADATA",
+    "ROOM",
+    "artifacts",
+    "changed",
+    "orders",
+    "profiles",
+    "queue",
+    "replicas",
+    "runs",
+    "sessions",
+]

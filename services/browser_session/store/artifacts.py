@@ -31,11 +31,17 @@ def add(tx: Tx, session_id: str, **values: Any) -> Artifact:
     )
     tx.execute(insert(ARTIFACTS).values(**vars(added)))
     tx.notify(changed(session_id))
+    tell(tx, added)
+    return added
+
+
+def tell(tx: Tx, added: Artifact) -> None:
+    """Says on the bus that there is another artifact."""
     tx.publish(
         "artifact.created",
         {
             "artifact_id": added.artifact_id,
-            "browser_session_id": session_id,
+            "browser_session_id": added.session_id,
             "kind": added.kind.value,
             "name": added.name,
             "size_bytes": added.size_bytes,
@@ -43,7 +49,6 @@ def add(tx: Tx, session_id: str, **values: Any) -> Artifact:
         organization_id=added.organization_id,
         run_id=added.run_id,
     )
-    return added
 
 
 def get(tx: Tx, organization_id: str, artifact_id: str) -> Artifact:

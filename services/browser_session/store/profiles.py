@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import and_, delete, insert, literal, or_, select, update
 
 from libs.db import Tx
 from services.browser_session.domain import LIVE
 from services.browser_session.store.tables import PROFILES, SESSIONS
 
 
-def save(tx: Tx, session_id: str, owner: str, generation: int, sealed: bytes) -> bool:
-    """Keeps the profile, unless the browser it was taken from is no longer the session's."""
+def save(
+    tx: Tx, session_id: str, owner: str, generation: int, sealed: bytes, at_end: bool = False
+) -> bool:
+    """Keeps the profile, unless the browser it was taken from is no longer the session's.
+
+    `at_end`: also when the session has ended and its browser is about to.
+    """
     query = select(SESSIONS.c.organization_id).where(
         SESSIONS.c.session_id == session_id,
         SESSIONS.c.owner == owner,
         SESSIONS.c.generation == generation,
-        SESSIONS.c.state.in_([state.value for state in LIVE]),
+        or_(
+            SESSIONS.c.state.in_([state.value for state in LIVE]),
+            and_(SESSIONS.c.has_process, literal(at_end)),
+        ),
     )
     organization_id = tx.execute(query.with_for_update()).scalar()
     if organization_id is None:

@@ -8,23 +8,25 @@ cannot both take the last place.
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, true, update
+from sqlalchemy import Row, and_, delete, insert, not_, or_, select, true, update
 
 from libs import errors
 from libs.db import Tx
 from services.browser_session.domain import (
+    ENDED_IN_TIME,
     LIVE,
     Options,
     Reason,
     Session,
     State,
-    Waiting,
     next_in_line,
     sources,
 )
+from services.browser_session.store import queue
+from services.browser_session.store.options import options_from, options_json
 from services.browser_session.store.profiles import forget as forget_profile
 from services.browser_session.store.tables import (
     GATE,
@@ -97,9 +99,17 @@ def page(
     """Sessions of the organisation, newest first, older than `before`."""
     query = select(SESSIONS).where(SESSIONS.c.organization_id == organization_id)
     if states:
-        query = query.where(SESSIONS.c.state.in_([state.value for state in states]))
+        query = query.where(_shown_as(states))
     query = older(query, SESSIONS.c.created_at, SESSIONS.c.session_id, before)
     return [_session(row) for row in tx.execute(query.limit(limit))]
+
+
+def _shown_as(states: Collection[State]) -> Any:
+    ending = and_(
+        SESSIONS.c.has_process, SESSIONS.c.state.in_([state.value for state in ENDED_IN_TIME])
+    )
+    settled = and_(SESSIONS.c.state.in_([state.value for state in states]), not_(ending))
+    return or_(settled, ending) if State.DRAINING in states else settled
 
 
 def not_on(tx: Tx, replicas: Any) -> list[Session]:
@@ -124,7 +134,7 @@ def enqueue(tx: Tx, new: Session) -> Session:
             session_id=new.session_id,
             organization_id=new.organization_id,
             state=State.QUEUED,
-            options=_options_json(new.options),
+            options=options_json(new.options),
             warnings=list(new.warnings),
             request_id=new.request_id,
             run_id=new.run_id,
@@ -135,8 +145,12 @@ def enqueue(tx: Tx, new: Session) -> Session:
             has_process=False,
             cdp_url="",
             cdp_key=new.cdp_key,
+            sealed_options=new.sealed_options,
             close_reason="",
             artifact_count=0,
+            queue_until=new.queue_until,
+            reuse_key=new.reuse_key,
+            jobs=new.jobs,
             created_at=new.created_at,
         )
     )
@@ -146,23 +160,19 @@ def enqueue(tx: Tx, new: Session) -> Session:
 def admit(tx: Tx, session_id: str, capacity: int) -> bool:
     """Gives a place to the session if one is free and it is its turn."""
     pass_gate(tx)
-    counted = tx.execute(
-        select(SESSIONS.c.organization_id, func.count().label("browsers"))
-        .where(SESSIONS.c.has_process)
-        .group_by(SESSIONS.c.organization_id)
-    )
-    running = {row.organization_id: row.browsers for row in counted}
+    running = queue.running(tx)
     if sum(running.values()) >= capacity:
         return False
-    rows = tx.execute(
-        select(SESSIONS.c.session_id, SESSIONS.c.organization_id, SESSIONS.c.created_at).where(
-            SESSIONS.c.state == State.QUEUED
-        )
-    )
-    if next_in_line((Waiting(*row) for row in rows), running) != session_id:
+    if next_in_line(queue.waiting(tx), running) != session_id:
         return False
     tx.notify(ROOM)
     return _move(tx, session_id, State.PROVISIONING, has_process=True)
+
+
+def is_queued(tx: Tx, session_id: str) -> bool:
+    """Whether the session still waits for a place."""
+    row = get_anywhere(tx, session_id)
+    return row is not None and row.state is State.QUEUED
 
 
 def withdraw(tx: Tx, session_id: str) -> bool:
@@ -247,7 +257,7 @@ def tell_recovered(tx: Tx, session: Session, reason: Reason) -> None:
 def occupy(tx: Tx, free: Session, run_id: str) -> bool:
     """Gives a free session to a run, under a new fence."""
     tx.notify(orders(free.owner))
-    return _hand_over(tx, free, State.OCCUPIED, run_id)
+    return _hand_over(tx, free, State.OCCUPIED, run_id, jobs=free.jobs + 1)
 
 
 def set_free(tx: Tx, occupied: Session) -> bool:
@@ -258,12 +268,19 @@ def set_free(tx: Tx, occupied: Session) -> bool:
     return _hand_over(tx, occupied, target, "")
 
 
-def _hand_over(tx: Tx, session: Session, target: State, run_id: str) -> bool:
+def _hand_over(tx: Tx, session: Session, target: State, run_id: str, **more: Any) -> bool:
     """Moves the lease on, unless it has moved since the session was read."""
     same_lease = SESSIONS.c.fence == session.fence
     fence = session.fence + 1
     return _move(
-        tx, session.session_id, target, same_lease, run_id=run_id, fence=fence, active_at=tx.now
+        tx,
+        session.session_id,
+        target,
+        same_lease,
+        run_id=run_id,
+        fence=fence,
+        active_at=tx.now,
+        **more,
     )
 
 
@@ -272,7 +289,8 @@ def end(tx: Tx, live: Session, state: State, reason: Reason) -> bool:
     ended = _move(tx, live.session_id, state, close_reason=reason.value, ended_at=tx.now)
     if not ended:
         return False
-    forget_profile(tx, live.session_id)
+    if not live.options.save_profile:
+        forget_profile(tx, live.session_id)
     tx.notify(orders(live.owner))
     tx.notify(ROOM)
     crashed = state in (State.CRASHED, State.FAILED)
@@ -283,6 +301,26 @@ def end(tx: Tx, live: Session, state: State, reason: Reason) -> bool:
         run_id=live.run_id,
     )
     return True
+
+
+def renew(tx: Tx, session: Session, options: Options) -> bool:
+    """Notes that a session is still needed, and for how long."""
+    renewed = tx.execute(
+        update(SESSIONS)
+        .where(SESSIONS.c.session_id == session.session_id, SESSIONS.c.state.in_(LIVE_STATES))
+        .values(active_at=tx.now, options=options_json(options))
+    )
+    return renewed.rowcount == 1
+
+
+def free_for_reuse(tx: Tx, organization_id: str, reuse_key: str) -> list[Session]:
+    """The free sessions that runs of this key have left, the one used last first."""
+    query = select(SESSIONS).where(
+        SESSIONS.c.organization_id == organization_id,
+        SESSIONS.c.reuse_key == reuse_key,
+        SESSIONS.c.state == State.READY,
+    )
+    return [_session(row) for row in tx.execute(query.order_by(SESSIONS.c.active_at.desc()))]
 
 
 def process_gone(tx: Tx, session_id: str, owner: str, generation: int) -> None:
@@ -325,19 +363,6 @@ def _session(row: Row[Any]) -> Session:
     fields = dict(row._mapping)
     fields.pop("artifact_count")
     fields["state"] = State(fields["state"])
-    fields["options"] = _options(fields["options"])
+    fields["options"] = options_from(fields["options"])
     fields["warnings"] = tuple(fields["warnings"])
     return Session(**fields)
-
-
-def _options_json(options: Options) -> dict[str, Any]:
-    return {
-        **vars(options),
-        "max_life": options.max_life.total_seconds(),
-        "idle_timeout": options.idle_timeout.total_seconds(),
-    }
-
-
-def _options(stored: dict[str, Any]) -> Options:
-    spans = {key: timedelta(seconds=stored[key]) for key in ("max_life", "idle_timeout")}
-    return Options(**{**stored, **spans})

@@ -41,15 +41,22 @@ SESSIONS = Table(
     Column("has_process", Boolean, nullable=False),
     Column("cdp_url", String(256), nullable=False),
     Column("cdp_key", LargeBinary, nullable=False),
+    # What of the options is never shown: the proxy's password, the values of headers.
+    Column("sealed_options", LargeBinary, nullable=False),
     Column("close_reason", String(32), nullable=False),
     Column("artifact_count", Integer, nullable=False),
     Column("created_at", Timestamp, nullable=False),
     Column("ready_at", Timestamp),
     Column("ended_at", Timestamp),
     Column("active_at", Timestamp),
+    Column("queue_until", Timestamp),
+    # What later runs find it by; empty for a session of its own.
+    Column("reuse_key", String(200), nullable=False),
+    Column("jobs", Integer, nullable=False),
     Index("sessions_by_organization", "organization_id", "created_at"),
     Index("sessions_by_owner", "owner", "has_process"),
     Index("sessions_by_run", "organization_id", "run_id"),
+    Index("sessions_by_reuse_key", "organization_id", "reuse_key"),
     Index("sessions_by_request", "organization_id", "request_id"),
 )
 
@@ -67,7 +74,11 @@ ARTIFACTS = Table(
     Column("sha256", String(64), nullable=False),
     Column("position", Integer, nullable=False),
     Column("created_at", Timestamp, nullable=False),
-    Index("artifacts_by_session", "session_id", "position", unique=True),
+    # When it is removed; empty: not by itself.
+    Column("expires_at", Timestamp),
+    # What was uploaded belongs to no session and has no position.
+    Index("artifacts_by_session", "session_id", "position"),
+    Index("artifacts_by_end", "expires_at"),
     Index("artifacts_by_organization", "organization_id", "created_at"),
     Index("artifacts_by_run", "organization_id", "run_id"),
 )

@@ -28,7 +28,7 @@ from services.run.domain import (
 from services.run.store.tables import runs
 
 DUE_TOPIC = "runs-due"
-_COLUMNS = {field.name for field in dataclasses.fields(Run)} - {"last_sequence"}
+_COLUMNS = {field.name for field in dataclasses.fields(Run)} - {"last_sequence", "fence"}
 # Facts that are kept as JSON, each by its `as_dict`.
 _DOCUMENTS = {"failure", "ending"}
 _ONE = (

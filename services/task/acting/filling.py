@@ -85,15 +85,22 @@ async def select(action: schema.Select, scene: Scene) -> None:
 
 async def upload(action: schema.Upload, scene: Scene) -> None:
     """Put the file into the field; without a target, into the only file field there is."""
-    payload = FilePayload(
-        name=action.file_name, mimeType="application/octet-stream", buffer=action.data
-    )
+    payload = await _payload(action, scene)
 
     async def act(found: Found, timeout_ms: float) -> None:
         await found.node.set_input_files([payload], timeout=timeout_ms)
 
     target = action.target or Target(role="file")
     await scene.use(target, Purpose.ATTACH, action.timeout_ms, act)
+
+
+async def _payload(action: schema.Upload, scene: Scene) -> FilePayload:
+    if action.artifact_id is None:
+        name, kind, data = action.file_name or "", "application/octet-stream", action.data
+    else:
+        file = await scene.session.file(action.artifact_id)
+        name, kind, data = action.file_name or file.name, file.content_type, file.data
+    return FilePayload(name=name, mimeType=kind, buffer=data)
 
 
 async def _offering(action: schema.Select, scene: Scene) -> Target:

@@ -54,6 +54,11 @@ def is_lost(error: BaseException) -> bool:
     return _says(error, _LOST)
 
 
+def is_crashed(error: BaseException) -> bool:
+    """Whether the page's own process died, in a browser that lives."""
+    return _says(error, ("target crashed", "page crashed"))
+
+
 def explained(error: Exception, element: Element, purpose: Purpose) -> Exception:
     """Why an element could not be used."""
     text = str(error)

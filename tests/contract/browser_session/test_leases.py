@@ -133,3 +133,40 @@ async def test_a_caller_who_leaves_the_queue_leaves_nothing_in_it(two_places: Se
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await eventually(lambda: queued(two_places, 0))
+
+
+async def test_a_run_that_has_ended_gets_no_browser(sessions: Sessions) -> None:
+    never_seen = ids.new("run")
+    kept = await sessions.as_("gateway").CreateSession(pb.CreateSessionRequest(), timeout=30)
+    held = await sessions.acquire()
+    ended = [
+        event_pb2.Event(
+            event_id=ids.new("evt"),
+            type="run.finished",
+            source="run",
+            organization_id="org_a",
+            run_id=run_id,
+        )
+        for run_id in (never_seen, held.run_id)
+    ]
+    await sessions.mesh.bus.publish("run", ended)
+
+    async def released() -> bool:
+        return (await sessions.get(held.browser_session_id)).state == pb.SESSION_STATE_CLOSED
+
+    # Events come in their order: the other one has been taken in by then.
+    await eventually(released, within=10)
+    for run_id in (never_seen, held.run_id):
+        for session_id in ("", kept.session.browser_session_id):
+            with pytest.raises(errors.FailedPrecondition) as refused:
+                await sessions.acquire(run_id, browser_session_id=session_id)
+            assert refused.value.reason == "RUN_FINISHED"
+
+
+async def test_a_saga_that_lost_its_lease_is_refused(sessions: Sessions) -> None:
+    held = await sessions.acquire(saga_fence=2)
+    with pytest.raises(errors.Aborted) as lost:
+        await sessions.acquire(held.run_id, saga_fence=1)
+    assert lost.value.reason == "LEASE_LOST"
+    again = await sessions.acquire(held.run_id, saga_fence=3)
+    assert again.browser_session_id == held.browser_session_id

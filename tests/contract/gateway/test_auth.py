@@ -50,7 +50,8 @@ async def test_no_rpc_opens_without_a_good_key(front, wrong):
 
 
 async def test_exactly_the_open_pages_are_open(front):
-    assert sorted(front.gateway.pages.open_paths) == ["/", "/docs", "/healthz", "/openapi.json"]
+    open_paths = ["/", "/docs", "/healthz", "/live", "/openapi.json"]
+    assert sorted(front.gateway.pages.open_paths) == open_paths
 
 
 async def test_the_right_handle_with_a_wrong_secret_is_refused(front):

@@ -91,3 +91,29 @@ def test_acting_on_a_page_tells_which() -> None:
     assert attached_page(json.dumps(event, separators=(",", ":"))) == ("S", "T")
     event["params"]["targetInfo"]["type"] = "iframe"  # type: ignore[index]
     assert attached_page(json.dumps(event, separators=(",", ":"))) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("Network.loadNetworkResource", {"url": "file:///etc/passwd"}),
+        ("Fetch.continueRequest", {"requestId": "1", "url": "file:///etc/passwd"}),
+        ("Target.createBrowserContext", {"proxyServer": "http://elsewhere:1"}),
+        ("DOM.setFileInputFiles", {"files": ["/etc/passwd"]}),
+        ("Input.dispatchDragEvent", {"data": {"items": [], "files": ["/etc/passwd"]}}),
+    ],
+)
+def test_no_side_door_leads_to_files_or_past_the_proxy(
+    method: str, params: dict[str, object]
+) -> None:
+    verdict = judge(frame(method, **params), "/d")
+    assert verdict.forward is None
+    assert verdict.refused
+
+
+def test_a_right_may_be_narrower_than_a_drivers() -> None:
+    only = frozenset({"Target.getTargets"})
+    assert judge(frame("Target.getTargets"), "/d", only=only).forward
+    verdict = judge(frame("Runtime.evaluate", expression="1"), "/d", only=only)
+    assert verdict.refused
+    assert "not allowed with this right" in (verdict.reply or "")

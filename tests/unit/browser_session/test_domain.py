@@ -22,9 +22,11 @@ from services.browser_session.domain import (
     may_recover,
     next_in_line,
     overdue,
+    place_in_line,
     safe_name,
     sources,
 )
+from services.browser_session.pressure import Gate, Marks, Reading
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 READY = Session(
@@ -42,7 +44,7 @@ READY = Session(
 
 def test_what_has_ended_never_moves_again() -> None:
     ended = {state for state, following in TRANSITIONS.items() if not following}
-    assert ended == {State.CLOSED, State.FAILED, State.CRASHED}
+    assert ended == {State.CLOSED, State.FAILED, State.CRASHED, State.TIMED_OUT, State.DRAINING}
     assert not ended & LIVE
     assert sources(State.OCCUPIED) == {State.PROVISIONING, State.READY}
 
@@ -50,8 +52,10 @@ def test_what_has_ended_never_moves_again() -> None:
 @pytest.mark.parametrize(
     ("session", "after", "reason"),
     [
-        (READY, timedelta(minutes=9), None),
-        (READY, timedelta(minutes=10), Reason.IDLE),
+        (READY, timedelta(minutes=4), None),
+        (READY, timedelta(minutes=5), Reason.FIRST_CONNECT),
+        (replace(READY, active_at=NOON + timedelta(seconds=1)), timedelta(minutes=9), None),
+        (replace(READY, active_at=NOON + timedelta(seconds=1)), timedelta(hours=0.5), Reason.IDLE),
         (replace(READY, active_at=NOON + timedelta(minutes=5)), timedelta(minutes=10), None),
         (replace(READY, state=State.OCCUPIED), timedelta(minutes=59), None),
         (replace(READY, state=State.OCCUPIED), timedelta(hours=1), Reason.MAX_LIFE),
@@ -149,3 +153,22 @@ def test_which_sessions_get_another_browser(
     session: Session, after: timedelta, expected: bool
 ) -> None:
     assert may_recover(session, NOON + after, most=2) is expected
+
+
+def test_a_place_in_the_line_counts_those_who_are_served_before() -> None:
+    line = [
+        Waiting("a1", "org_a", NOON),
+        Waiting("a2", "org_a", NOON + timedelta(seconds=1)),
+        Waiting("b1", "org_b", NOON + timedelta(seconds=2)),
+    ]
+    places = {one.session_id: place_in_line(line, {}, one.session_id) for one in line}
+    assert places == {"a1": 1, "b1": 2, "a2": 3}
+    assert place_in_line(line, {}, "gone") == 0
+
+
+def test_the_gate_closes_under_pressure_and_opens_only_well_below_it() -> None:
+    gate = Gate(Marks())
+    calm, tight, easier = Reading(50, 10), Reading(5, 10), Reading(10, 10)
+    busy, less_busy = Reading(50, 99), Reading(50, 90)
+    assert [gate.take(one) for one in (calm, tight, easier, calm)] == [True, False, False, True]
+    assert [gate.take(one) for one in (busy, less_busy, calm)] == [False, False, True]

@@ -5,6 +5,7 @@ import warnings
 
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from podium.browser_session.v1 import browser_session_pb2 as podium_dot_browser__session_dot_v1_dot_browser__session__pb2
+from podium.browser_session.v1 import profile_pb2 as podium_dot_browser__session_dot_v1_dot_profile__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -51,6 +52,11 @@ class BrowserSessionServiceStub:
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsRequest.SerializeToString,
                 response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsResponse.FromString,
                 _registered_method=True)
+        self.RenewSession = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/RenewSession',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionResponse.FromString,
+                _registered_method=True)
         self.CloseSession = channel.unary_unary(
                 '/podium.browser_session.v1.BrowserSessionService/CloseSession',
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionRequest.SerializeToString,
@@ -70,6 +76,31 @@ class BrowserSessionServiceStub:
                 '/podium.browser_session.v1.BrowserSessionService/AttachSession',
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionRequest.SerializeToString,
                 response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionResponse.FromString,
+                _registered_method=True)
+        self.CreateProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/CreateProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileResponse.FromString,
+                _registered_method=True)
+        self.SaveProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/SaveProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileResponse.FromString,
+                _registered_method=True)
+        self.GetProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/GetProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileResponse.FromString,
+                _registered_method=True)
+        self.ListProfiles = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/ListProfiles',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesResponse.FromString,
+                _registered_method=True)
+        self.DeleteProfile = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/DeleteProfile',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileResponse.FromString,
                 _registered_method=True)
         self.CaptureScreenshot = channel.unary_unary(
                 '/podium.browser_session.v1.BrowserSessionService/CaptureScreenshot',
@@ -95,6 +126,91 @@ class BrowserSessionServiceStub:
                 '/podium.browser_session.v1.BrowserSessionService/GetArtifactContent',
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetArtifactContentRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.CreateLink = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/CreateLink',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.FromString,
+                _registered_method=True)
+        self.LocateSession = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/LocateSession',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionResponse.FromString,
+                _registered_method=True)
+        self.GetActivity = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/GetActivity',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityResponse.FromString,
+                _registered_method=True)
+        self.OpenPage = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/OpenPage',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageResponse.FromString,
+                _registered_method=True)
+        self.GetContent = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/GetContent',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentResponse.FromString,
+                _registered_method=True)
+        self.PrintPdf = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/PrintPdf',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfResponse.FromString,
+                _registered_method=True)
+        self.Evaluate = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/Evaluate',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateResponse.FromString,
+                _registered_method=True)
+        self.WatchSession = channel.unary_stream(
+                '/podium.browser_session.v1.BrowserSessionService/WatchSession',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionResponse.FromString,
+                _registered_method=True)
+        self.TakeControl = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/TakeControl',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlResponse.FromString,
+                _registered_method=True)
+        self.ReturnControl = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/ReturnControl',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlResponse.FromString,
+                _registered_method=True)
+        self.SendInput = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/SendInput',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputResponse.FromString,
+                _registered_method=True)
+        self.UploadArtifact = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/UploadArtifact',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactResponse.FromString,
+                _registered_method=True)
+        self.DeleteArtifact = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/DeleteArtifact',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactResponse.FromString,
+                _registered_method=True)
+        self.CreateArtifactLink = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/CreateArtifactLink',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkResponse.FromString,
+                _registered_method=True)
+        self.DownloadArtifact = channel.unary_stream(
+                '/podium.browser_session.v1.BrowserSessionService/DownloadArtifact',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DownloadArtifactRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.StartRecording = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/StartRecording',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingResponse.FromString,
+                _registered_method=True)
+        self.StopRecording = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/StopRecording',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingResponse.FromString,
                 _registered_method=True)
 
 
@@ -125,6 +241,14 @@ class BrowserSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewSession(self, request, context):
+        """Says that a session is still needed: it is not idle, and if asked lives longer. Tokens of before
+        keep their own end; attach again for a newer one. FAILED_PRECONDITION: it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseSession(self, request, context):
         """Ends a session: the browser's processes are gone when this returns, its artifacts stay.
         Closing it again changes nothing.
@@ -137,7 +261,8 @@ class BrowserSessionServiceServicer:
         """Gives a session to a run: the one that is named, or a fresh one. Waits its turn in a fair queue
         up to the deadline of the call. The same `run_id` answers the same session and renews its
         lease. RESOURCE_EXHAUSTED with RetryInfo: no room in time. FAILED_PRECONDITION: the named
-        session has ended, or belongs to another run now.
+        session has ended, or belongs to another run now, or the run itself has ended. ABORTED: another
+        replica carries the run now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,6 +279,45 @@ class BrowserSessionServiceServicer:
     def AttachSession(self, request, context):
         """Where and with which token a task speaks CDP to the session's browser. The token is good for
         this session and this lease only. Waits for a session that is being given another browser.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateProfile(self, request, context):
+        """Makes a profile: empty, or from a state that was saved elsewhere. The same `request_id` answers
+        the same profile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveProfile(self, request, context):
+        """Writes down what a session's browser knows of its user (cookies and local storage) as a new
+        version of a profile. ABORTED: the profile has a newer version than `expected_version`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProfile(self, request, context):
+        """A profile and its versions, without what they hold. NOT_FOUND: no such profile in this
+        organisation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProfiles(self, request, context):
+        """Profiles of the organisation, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProfile(self, request, context):
+        """Forgets a profile and every version of it. Sessions that began with it go on, and save nothing.
+        Deleting it again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,6 +359,136 @@ class BrowserSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateLink(self, request, context):
+        """An address that carries one right to one session until it expires: a CDP endpoint for a driver
+        of one's own, or the live view for a person. FAILED_PRECONDITION: somebody else holds the
+        session and the right would act in it; take its control first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LocateSession(self, request, context):
+        """Where the browser of a link is served. UNAUTHENTICATED: the link is not good, or no longer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetActivity(self, request, context):
+        """What goes on in a session: what its drivers sent and got, and who holds its wheel.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenPage(self, request, context):
+        """Opens an address in the session's active page and waits until it has loaded.
+        FAILED_PRECONDITION: it could not be opened, or a run holds the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetContent(self, request, context):
+        """What the session's active page holds now: address, title, document, visible text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PrintPdf(self, request, context):
+        """Prints the session's active page and keeps the PDF as an artifact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Evaluate(self, request, context):
+        """The value of a JavaScript expression in the session's active page. FAILED_PRECONDITION: the
+        script failed, or a run holds the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchSession(self, request, context):
+        """The session live: a picture whenever its page looks different, at most `max_per_second`. Ends
+        with the session's browser: ask again, as long as the session has not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeControl(self, request, context):
+        """Takes the wheel of a session, or renews the hold of it: a person acts, and the agent waits.
+        Returns when the agent's action under way has ended, or after two seconds; from then on nothing
+        of the agent that acts reaches a page. FAILED_PRECONDITION: somebody else holds it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReturnControl(self, request, context):
+        """Gives the wheel back; the agent goes on. Giving it back again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendInput(self, request, context):
+        """Does in the session's active page what a person would with mouse and keyboard, in order.
+        FAILED_PRECONDITION: a run holds the session and this is not its control.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadArtifact(self, request, context):
+        """Takes in a file, in one piece or several of at most 700 kB over REST, to be put into pages by
+        the id of its artifact. FAILED_PRECONDITION: the piece does not follow what has come so far.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteArtifact(self, request, context):
+        """Removes an artifact and its bytes. Removing it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateArtifactLink(self, request, context):
+        """An address of an artifact's bytes that needs no API key and expires.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadArtifact(self, request, context):
+        """The bytes of an artifact for who has a link to it. PERMISSION_DENIED: the link is not good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartRecording(self, request, context):
+        """Begins to record what goes on in a session: its pages' console, its network as HAR, pictures of
+        it. Ends with StopRecording or with the session's browser, and is kept as artifacts.
+        FAILED_PRECONDITION: it is being recorded already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopRecording(self, request, context):
+        """Ends the recording of a session; answers what was kept. Ending it again answers the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrowserSessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -212,6 +506,11 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.ListSessions,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsRequest.FromString,
                     response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'RenewSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewSession,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionResponse.SerializeToString,
             ),
             'CloseSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseSession,
@@ -232,6 +531,31 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.AttachSession,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionRequest.FromString,
                     response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionResponse.SerializeToString,
+            ),
+            'CreateProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileResponse.SerializeToString,
+            ),
+            'SaveProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileResponse.SerializeToString,
+            ),
+            'GetProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileResponse.SerializeToString,
+            ),
+            'ListProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProfiles,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesResponse.SerializeToString,
+            ),
+            'DeleteProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProfile,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileResponse.SerializeToString,
             ),
             'CaptureScreenshot': grpc.unary_unary_rpc_method_handler(
                     servicer.CaptureScreenshot,
@@ -257,6 +581,91 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.GetArtifactContent,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetArtifactContentRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'CreateLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateLink,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.SerializeToString,
+            ),
+            'LocateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocateSession,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionResponse.SerializeToString,
+            ),
+            'GetActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetActivity,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityResponse.SerializeToString,
+            ),
+            'OpenPage': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenPage,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageResponse.SerializeToString,
+            ),
+            'GetContent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetContent,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentResponse.SerializeToString,
+            ),
+            'PrintPdf': grpc.unary_unary_rpc_method_handler(
+                    servicer.PrintPdf,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfResponse.SerializeToString,
+            ),
+            'Evaluate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Evaluate,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateResponse.SerializeToString,
+            ),
+            'WatchSession': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSession,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionResponse.SerializeToString,
+            ),
+            'TakeControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeControl,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlResponse.SerializeToString,
+            ),
+            'ReturnControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReturnControl,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlResponse.SerializeToString,
+            ),
+            'SendInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendInput,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputResponse.SerializeToString,
+            ),
+            'UploadArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadArtifact,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactResponse.SerializeToString,
+            ),
+            'DeleteArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteArtifact,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactResponse.SerializeToString,
+            ),
+            'CreateArtifactLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateArtifactLink,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkResponse.SerializeToString,
+            ),
+            'DownloadArtifact': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadArtifact,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DownloadArtifactRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'StartRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRecording,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingResponse.SerializeToString,
+            ),
+            'StopRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopRecording,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -341,6 +750,33 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/ListSessions',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsRequest.SerializeToString,
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/RenewSession',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RenewSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -449,6 +885,141 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/AttachSession',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionRequest.SerializeToString,
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AttachSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/CreateProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.CreateProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/SaveProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.SaveProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/GetProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.GetProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/ListProfiles',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.ListProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/DeleteProfile',
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_profile__pb2.DeleteProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -584,6 +1155,465 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/GetArtifactContent',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetArtifactContentRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/CreateLink',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/LocateSession',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.LocateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/GetActivity',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenPage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/OpenPage',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.OpenPageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetContent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/GetContent',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.GetContentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrintPdf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/PrintPdf',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.PrintPdfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Evaluate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/Evaluate',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.EvaluateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/WatchSession',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.WatchSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/TakeControl',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.TakeControlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReturnControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/ReturnControl',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.ReturnControlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/SendInput',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.SendInputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/UploadArtifact',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.UploadArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/DeleteArtifact',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DeleteArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateArtifactLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/CreateArtifactLink',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateArtifactLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/DownloadArtifact',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.DownloadArtifactRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/StartRecording',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StartRecordingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/StopRecording',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.StopRecordingResponse.FromString,
             options,
             channel_credentials,
             insecure,

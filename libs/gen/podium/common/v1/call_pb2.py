@@ -25,13 +25,13 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpodium/common/v1/call.proto\x12\x10podium.common.v1\x1a google/protobuf/descriptor.proto\"d\n\nCallPolicy\x12\x0f\n\x07\x63\x61llers\x18\x01 \x03(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\x05\x12\x1c\n\x14without_organization\x18\x03 \x01(\x08\x12\x13\n\x0bhttp_status\x18\x04 \x01(\x05:L\n\x04\x63\x61ll\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1c.podium.common.v1.CallPolicy:/\n\x06secret\x12\x1d.google.protobuf.FieldOptions\x18\xc6\x8a\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpodium/common/v1/call.proto\x12\x10podium.common.v1\x1a google/protobuf/descriptor.proto\"\x86\x01\n\nCallPolicy\x12\x0f\n\x07\x63\x61llers\x18\x01 \x03(\t\x12\x12\n\ntimeout_ms\x18\x02 \x01(\x05\x12\x1c\n\x14without_organization\x18\x03 \x01(\x08\x12\x13\n\x0bhttp_status\x18\x04 \x01(\x05\x12\x0e\n\x06signed\x18\x05 \x01(\x08\x12\x10\n\x08internal\x18\x06 \x01(\x08:L\n\x04\x63\x61ll\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32\x1c.podium.common.v1.CallPolicy:/\n\x06secret\x12\x1d.google.protobuf.FieldOptions\x18\xc6\x8a\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'podium.common.v1.call_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CALLPOLICY']._serialized_start=83
-  _globals['_CALLPOLICY']._serialized_end=183
+  _globals['_CALLPOLICY']._serialized_start=84
+  _globals['_CALLPOLICY']._serialized_end=218
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,1 @@
+"""Seeing and driving sessions from outside: links, live view, take-over, recordings, files."""

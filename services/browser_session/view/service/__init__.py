@@ -1,0 +1,1 @@
+"""The parts of the door that are about seeing and driving sessions from outside."""
