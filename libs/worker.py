@@ -66,13 +66,11 @@ class Worker:
         self._clock = clock
         self._owner = owner
         self._topic = topic
-        self._table = table
-        self._key_column = key_column
+        self._table, self._key_column = table, key_column
         self._due = due
         self._perform = perform
         self._concurrency = concurrency
-        self._ttl_s = ttl_s
-        self._sweep_s = sweep_s
+        self._ttl_s, self._sweep_s = ttl_s, sweep_s
         self._order_by = order_by
         self._active: dict[tuple[str, int], tuple[Work, asyncio.Task[None]]] = {}
         self._handing_back: set[asyncio.Task[None]] = set()

@@ -175,9 +175,14 @@ class Sweep:
             pass  # The invariants say it.
         restarting.cancel()
         window.ended = time.time()
-        return any(await asyncio.gather(restarting, return_exceptions=True)) and (
+        died = any(await asyncio.gather(restarting, return_exceptions=True)) and (
             not restarting.cancelled()
         )
+        if not died:
+            # It would still come to its point while others are looked at, and stay dead.
+            self._together.kill(case.service)
+            self._together.start(case.service)
+        return died
 
     async def _restart_when_dead(self, service: str) -> bool:
         while self._together.lives(service):
