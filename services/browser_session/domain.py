@@ -83,6 +83,11 @@ DEFAULT_IDLE_TIMEOUT = timedelta(minutes=10)
 LONGEST_IDLE_TIMEOUT = timedelta(hours=1)
 DEFAULT_FIRST_CONNECT = timedelta(minutes=5)
 LONGEST_FIRST_CONNECT = timedelta(hours=1)
+SPAN_LIMITS = {
+    "max_life": (DEFAULT_MAX_LIFE, LONGEST_MAX_LIFE),
+    "idle_timeout": (DEFAULT_IDLE_TIMEOUT, LONGEST_IDLE_TIMEOUT),
+    "first_connect_timeout": (DEFAULT_FIRST_CONNECT, LONGEST_FIRST_CONNECT),
+}
 LOCALE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
 
 
@@ -115,6 +120,30 @@ def checked_options(
     also_wrong: Sequence[tuple[str, str]] = (),
 ) -> tuple[Options, list[str]]:
     """The options to use, and what was changed about the request; raises Invalid for nonsense."""
+    spans = {
+        "max_life": max_life,
+        "idle_timeout": idle_timeout,
+        "first_connect_timeout": first_connect_timeout,
+    }
+    wrong = _wrong_look(width, height, locale)
+    wrong += [
+        (f"options.{name}", "must be longer than nothing")
+        for name, span in spans.items()
+        if span is not None and span <= timedelta(0)
+    ]
+    wrong += also_wrong
+    if wrong:
+        raise errors.Invalid.many(wrong)
+    warnings: list[str] = []
+    life, idle, first = (
+        _clamped(name, span or SPAN_LIMITS[name][0], SPAN_LIMITS[name][1], warnings)
+        for name, span in spans.items()
+    )
+    wide, high = width or DEFAULT_VIEWPORT[0], height or DEFAULT_VIEWPORT[1]
+    return Options(wide, high, locale, life, idle, first), warnings
+
+
+def _wrong_look(width: int, height: int, locale: str) -> list[tuple[str, str]]:
     low, high = VIEWPORT_LIMITS
     wrong = [
         (f"options.viewport_{name}", f"must be 0 or between {low} and {high}")
@@ -123,33 +152,7 @@ def checked_options(
     ]
     if locale and not LOCALE.match(locale):
         wrong.append(("options.locale", 'must be a language tag such as "en-US"'))
-    for name, span in (
-        ("max_life", max_life),
-        ("idle_timeout", idle_timeout),
-        ("first_connect_timeout", first_connect_timeout),
-    ):
-        if span is not None and span <= timedelta(0):
-            wrong.append((f"options.{name}", "must be longer than nothing"))
-    wrong += also_wrong
-    if wrong:
-        raise errors.Invalid.many(wrong)
-    warnings: list[str] = []
-    options = Options(
-        viewport_width=width or DEFAULT_VIEWPORT[0],
-        viewport_height=height or DEFAULT_VIEWPORT[1],
-        locale=locale,
-        max_life=_clamped("max_life", max_life or DEFAULT_MAX_LIFE, LONGEST_MAX_LIFE, warnings),
-        idle_timeout=_clamped(
-            "idle_timeout", idle_timeout or DEFAULT_IDLE_TIMEOUT, LONGEST_IDLE_TIMEOUT, warnings
-        ),
-        first_connect_timeout=_clamped(
-            "first_connect_timeout",
-            first_connect_timeout or DEFAULT_FIRST_CONNECT,
-            LONGEST_FIRST_CONNECT,
-            warnings,
-        ),
-    )
-    return options, warnings
+    return wrong
 
 
 def _clamped(name: str, asked: timedelta, longest: timedelta, warnings: list[str]) -> timedelta:

@@ -17,12 +17,10 @@ from libs import errors, ids
 from libs.db import Tx
 from libs.rpc.mesh import Mesh
 from libs.secrets import Secret
-from services.browser_session import capture, store
+from services.browser_session import awaiting, capture, store
 from services.browser_session.artifacts import Artifacts
 from services.browser_session.cdp_gateway import CdpGateway, DrivenBrowser
 from services.browser_session.domain import (
-    LIVE,
-    USABLE,
     Reason,
     Session,
     State,
@@ -292,27 +290,7 @@ class Pool:
 
     async def await_usable(self, session_id: str, timeout_s: float) -> Session:
         """The session once it has a browser; raises when it ended or the time is over."""
-        async with self._signals.subscribe(store.changed(session_id)) as changed:
-            deadline = self._clock.monotonic() + timeout_s
-            while True:
-                row = await self.row(session_id)
-                if row is None:
-                    raise errors.Exhausted(
-                        "no room for another browser now", retry_after_s=RETRY_AFTER_S
-                    )
-                if row.state in USABLE:
-                    return row
-                if row.state not in LIVE:
-                    raise errors.Unavailable(
-                        f"the session ended while it was starting ({row.close_reason})",
-                        retry_after_s=RETRY_AFTER_S,
-                    )
-                left = deadline - self._clock.monotonic()
-                if left <= 0:
-                    raise errors.Exhausted(
-                        "the browser is not ready yet", retry_after_s=RETRY_AFTER_S
-                    )
-                await changed.wait(min(left, ROOM_POLL_S))
+        return await awaiting.usable(self._db, self._signals, self._clock, session_id, timeout_s)
 
     # Ending
 

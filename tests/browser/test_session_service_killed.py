@@ -107,6 +107,6 @@ async def acquire(replica: ServiceProcess) -> pb.Session:
                 return None
 
     try:
-        return await eventually(attempt, within=20)
+        return await eventually(attempt, within=60)
     finally:
         await channel.close()

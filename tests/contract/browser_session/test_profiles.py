@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -46,8 +47,8 @@ async def get(
     return (await sessions.as_("gateway", organization).GetProfile(request)).profile
 
 
-async def begin(sessions: Sessions, profile_id: str, **use: object) -> pb.Session:
-    profile = settings_pb2.ProfileUse(browser_profile_id=profile_id, **use)  # type: ignore[arg-type]
+async def begin(sessions: Sessions, profile_id: str, **use: Any) -> pb.Session:
+    profile = settings_pb2.ProfileUse(browser_profile_id=profile_id, **use)
     return await sessions.acquire(options=pb.SessionOptions(profile=profile))
 
 
@@ -211,8 +212,8 @@ async def test_a_profile_is_saved_even_if_the_replica_stopped_first(
         made = await create(sessions)
         session = await begin(sessions, made.browser_profile_id, save=True)
         await sign_in(sessions, session, shop, "eve")
-    quick = {"browser_sweep_s": 0.2, "browser_recoveries": 0, "max_sessions": 4}
-    async with running(BrowserSessionService, home, redis_url, **quick) as service:  # type: ignore[arg-type]
+    quick: dict[str, Any] = {"browser_sweep_s": 0.2, "browser_recoveries": 0, "max_sessions": 4}
+    async with running(BrowserSessionService, home, redis_url, **quick) as service:
         sessions = Sessions(service)
         await release(sessions, session)
 

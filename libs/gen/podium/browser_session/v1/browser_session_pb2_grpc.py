@@ -242,8 +242,8 @@ class BrowserSessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenewSession(self, request, context):
-        """Says that a session is still needed: it is not idle, and if asked lives longer. Tokens of before
-        keep their own end; attach again for a newer one. FAILED_PRECONDITION: it has ended.
+        """Says that a session is still needed: it is not idle, and if asked lives longer. Tokens of
+        before keep their own end; attach again for a newer one. FAILED_PRECONDITION: it has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
