@@ -104,11 +104,9 @@ def new_key(tx: Tx, organization_id: str, name: str, expire_time: datetime | Non
 def _keep(
     tx: Tx, organization_id: str, key: str, name: str, expire_time: datetime | None = None
 ) -> None:
-    parts = _KEY.fullmatch(key)
-    if not parts:
-        raise SystemExit("PODIUM_FIRST_API_KEY must be podium_<8 hex digits>_<64 hex digits>")
-    digest = hashlib.sha256(parts.group(2).encode()).digest()
-    kept = store.StoredKey(ids.new("key"), organization_id, parts.group(1), digest, expire_time)
+    _, handle, secret = key.split("_")
+    digest = hashlib.sha256(secret.encode()).digest()
+    kept = store.StoredKey(ids.new("key"), organization_id, handle, digest, expire_time)
     store.add_key(tx, kept, name)
 
 
@@ -118,6 +116,8 @@ async def ensure_first_key(db: Database, file: Path, given: str = "") -> bool:
     True when it was the first start. The file is written before the commit: when either fails, the
     next start finds no organisation and does both again.
     """
+    if given and not _KEY.fullmatch(given):
+        raise SystemExit("PODIUM_FIRST_API_KEY must be podium_<8 hex digits>_<64 hex digits>")
 
     def unit(tx: Tx) -> bool:
         if store.has_organizations(tx):

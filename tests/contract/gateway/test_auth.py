@@ -11,6 +11,8 @@ import pytest
 from gateway import auth, store
 from gateway.catalog import public_methods
 from libs import ids
+from libs.clock import Clock
+from libs.db import open_database
 from tests.contract.gateway.edge import edge
 
 METHODS = public_methods()
@@ -112,3 +114,25 @@ def test_keys_look_like_keys():
     assert auth.presented_key({"authorization": "bearer  abc "}) == "abc"
     assert auth.presented_key({"x-api-key": "k", "authorization": "Bearer b"}) == "k"
     assert ids.new("key").startswith("key_")
+
+
+async def test_the_first_key_may_be_given(tmp_path):
+    """Replicas of a mesh in containers have no home in common to leave a key in."""
+    clock, file, given = Clock(), tmp_path / "api-key", auth.key_text()
+    db = await open_database(f"sqlite:///{tmp_path}/g.db", store.METADATA, clock, "gateway")
+    try:
+        assert await auth.ensure_first_key(db, file, given)
+        assert not file.exists()
+        assert (await auth.Keys(db, clock, 0).identify({"x-api-key": given})).organization_id
+        assert not await auth.ensure_first_key(db, file, auth.key_text())
+    finally:
+        await db.close()
+
+
+async def test_a_given_key_that_is_none_is_refused(tmp_path):
+    db = await open_database(f"sqlite:///{tmp_path}/g.db", store.METADATA, Clock(), "gateway")
+    try:
+        with pytest.raises(SystemExit, match="PODIUM_FIRST_API_KEY"):
+            await auth.ensure_first_key(db, tmp_path / "api-key", "hunter2")
+    finally:
+        await db.close()
