@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import timedelta
 from typing import Any
 
 import aiohttp
 
-from libs import errors, ids
+from libs import errors
 from libs.db import Tx
 from libs.rpc.mesh import Mesh
-from libs.secrets import Secret
 from services.browser_session import awaiting, capture, store
 from services.browser_session.artifacts import Artifacts
 from services.browser_session.cdp_gateway import CdpGateway, DrivenBrowser
@@ -28,24 +26,22 @@ from services.browser_session.domain import (
     check_usable,
     may_recover,
 )
+from services.browser_session.keyring import Keyring
 from services.browser_session.live import Download, LiveSession
 from services.browser_session.nest import Nest
 from services.browser_session.orphans import reap_orphans
 from services.browser_session.places import RETRY_AFTER_S, ROOM_POLL_S, Places
-from services.browser_session.presence import Hidden, hidden_seal
 from services.browser_session.pressure import Pressure
 from services.browser_session.profile import Profile
 from services.browser_session.revival import profile_seal
 from services.browser_session.saved.profiles import SavedProfiles
 from services.browser_session.settings import BrowserSettings
-from services.browser_session.tokens import Claim, InvalidToken, sign, verify
-from services.browser_session.view.links import Link, Links
-from services.browser_session.view.rights import Leave, Right
+from services.browser_session.tokens import InvalidToken
+from services.browser_session.view.rights import Leave
 
 log = logging.getLogger(__name__)
 
 
-LONGEST_CALL = timedelta(minutes=10)
 Lose = Callable[[Session, Reason], Awaitable[None]]
 
 
@@ -57,7 +53,7 @@ class Pool:
         self.replica = mesh.replica
         self._ended = mesh.ended
         self.gateway = CdpGateway(self._admit_driver, mesh.clock)
-        self.links = Links(mesh.vault, mesh.clock)
+        self.keyring = Keyring(mesh.vault, mesh.clock)
         self._settings = mesh.settings
         self._db = mesh.db
         self._signals = mesh.signals
@@ -147,25 +143,6 @@ class Pool:
     def alike(self, left: Session, new: Session) -> bool:
         """Whether a session that was left is what a new one would be."""
         return left.options == new.options and self.nest.hidden(left) == self.nest.hidden(new)
-
-    def seal_new_key(self, session_id: str) -> bytes:
-        """A key for the tokens of a new session, sealed for its row."""
-        return self._vault.seal(ids.random_bytes(32), session_id.encode())
-
-    def seal_options(self, session_id: str, hidden: Hidden) -> bytes:
-        """What of a new session's options is never shown, sealed for its row."""
-        return self._vault.seal(hidden.as_bytes(), hidden_seal(session_id))
-
-    def token(self, row: Session) -> Secret:
-        """A token that opens the session's browser for as long as this lease and life last."""
-        key = self._vault.open(row.cdp_key, row.session_id.encode())
-        return sign(key, Claim(row.session_id, row.fence, row.expires_at))
-
-    def call_token(self, row: Session, right: Right = Right.CALL) -> Secret:
-        """A token for a call of this service itself to whichever replica has the browser."""
-        expires_at = self._clock.now() + LONGEST_CALL
-        link = Link(right, row.organization_id, row.session_id, expires_at, row.fence)
-        return self.links.seal(link)
 
     async def row(self, session_id: str) -> Session | None:
         """The session as it now stands."""
@@ -273,7 +250,7 @@ class Pool:
 
     async def write_down_profile(self, row: Session) -> None:
         """Has the replica that owns the session's browser save the session's own profile."""
-        await capture.save_profile(self.http, row.cdp_url, self.token(row))
+        await capture.save_profile(self.http, row.cdp_url, self.keyring.token(row))
 
     def open_profile(self, session_id: str, sealed: bytes) -> Profile:
         """A session's own profile."""
@@ -356,21 +333,13 @@ class Pool:
         live = self.live.get(session_id)
         if row is None or live is None:
             raise errors.NotFound("browser session", session_id)
-        leave = self._leave(row, token)
+        leave = self.keyring.leave(row, token)
         check_usable(row)
         if leave.fence not in (None, row.fence):
             raise InvalidToken("the lease of this token is over")
         if leave.control_id and leave.control_id != live.wheel.control_id:
             raise InvalidToken("the control of this token is over")
         return live, leave
-
-    def _leave(self, row: Session, token: str) -> Leave:
-        """What a token is good for: that of a run has a dot, a link has none."""
-        if "." not in token:
-            return self.links.open(token, row.session_id).leave
-        key = self._vault.open(row.cdp_key, row.session_id.encode())
-        claim = verify(key, token, row.session_id, self._clock.now())
-        return Leave(Right.AGENT, claim.fence, expires_at=claim.expires_at)
 
     async def _keep_profile(self, row: Session, profile: Profile) -> None:
         session_id = row.session_id

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from urllib.parse import quote
 
 import grpc
-from google.api import httpbody_pb2
 
 from libs import context as contexts
 from libs import errors, ids, pages
@@ -229,7 +227,7 @@ class BrowserSessionService(
         return pb.AttachSessionResponse(
             generation=row.generation,
             cdp_url=row.cdp_url,
-            token=self._pool.token(row).reveal(),
+            token=self._pool.keyring.token(row).reveal(),
             last_artifact_id=await self._artifacts.last_id(row.session_id),
         )
 
@@ -241,7 +239,7 @@ class BrowserSessionService(
         row = await self._session(request.browser_session_id)
         check_usable(row)
         image = await capture.screenshot(
-            self._pool.http, row.cdp_url, self._pool.call_token(row), request.full_page
+            self._pool.http, row.cdp_url, self._pool.keyring.call_token(row), request.full_page
         )
         kept = await self._artifacts.keep_screenshot(row, request.name, image)
         return pb.CaptureScreenshotResponse(artifact=wire.artifact(kept))
@@ -261,44 +259,6 @@ class BrowserSessionService(
             row, request.after_artifact_id, min(wait_s, _time_left(context, LONGEST_WAIT_S))
         )
         return pb.AwaitDownloadResponse(artifact=wire.artifact(found))
-
-    async def ListArtifacts(
-        self, request: pb.ListArtifactsRequest, context: grpc.aio.ServicerContext
-    ) -> pb.ListArtifactsResponse:
-        organization, size = contexts.organization(), pages.size(request.page_size)
-        run_id, session_id = request.run_id, request.browser_session_id
-        if run_id:
-            ids.check("run_id", "run", run_id)
-        if session_id:
-            ids.check("browser_session_id", "bs", session_id)
-        before = wire.page_start(request.page_token)
-        rows = await self._db.read(
-            lambda tx: store.artifacts.page(tx, organization, run_id, session_id, before, size + 1)
-        )
-        shown, more = pages.cut(
-            rows, size, lambda one: (one.created_at.isoformat(), one.artifact_id)
-        )
-        return pb.ListArtifactsResponse(artifacts=map(wire.artifact, shown), next_page_token=more)
-
-    async def GetArtifact(
-        self, request: pb.GetArtifactRequest, context: grpc.aio.ServicerContext
-    ) -> pb.GetArtifactResponse:
-        found = await self._artifacts.get(contexts.organization(), request.artifact_id)
-        return pb.GetArtifactResponse(artifact=wire.artifact(found))
-
-    async def GetArtifactContent(
-        self, request: pb.GetArtifactContentRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        found = await self._artifacts.get(contexts.organization(), request.artifact_id)
-        # A page chose these bytes and their name: they are for saving, never for showing in place.
-        disposition = f"attachment; filename*=UTF-8''{quote(found.name, safe='')}"
-        await context.send_initial_metadata((("content-disposition", disposition),))
-        content_type = found.content_type
-        if not found.size_bytes:
-            yield httpbody_pb2.HttpBody(content_type=content_type)
-        async for piece in self._artifacts.read(found):
-            yield httpbody_pb2.HttpBody(content_type=content_type, data=piece)
-            content_type = ""
 
     # Steps
 
@@ -339,8 +299,8 @@ class BrowserSessionService(
             reuse_key=reuse_key,
             jobs=int(bool(run_id)),
             fence=1,
-            cdp_key=self._pool.seal_new_key(session_id),
-            sealed_options=self._pool.seal_options(session_id, hidden),
+            cdp_key=self._pool.keyring.seal_new_key(session_id),
+            sealed_options=self._pool.keyring.seal_options(session_id, hidden),
         )
 
     async def _queue(

@@ -62,13 +62,13 @@ class Outside:
         """A session that has a browser, and the way into it."""
         row = await self.session(session_id)
         check_usable(row)
-        return row, self.pool.call_token(row)
+        return row, self.pool.keyring.call_token(row)
 
     async def to_act(self, session_id: str, control_id: str) -> tuple[Session, Secret]:
         """The same, when the caller may act in it."""
         row = await self.session(session_id)
         check_may_act(row, await self.holds_wheel(session_id, control_id))
-        return row, self.pool.call_token(row)
+        return row, self.pool.keyring.call_token(row)
 
     async def holds_wheel(self, session_id: str, control_id: str) -> bool:
         """Whether this control is the session's now; FailedPrecondition when it was named and
@@ -112,11 +112,11 @@ class OutsideRpcs:
             right,
             row.organization_id,
             row.session_id,
-            outside.pool.links.until(wire.ttl(request), row.expires_at),
+            outside.pool.keyring.links.until(wire.ttl(request), row.expires_at),
             row.fence if right is Right.DRIVE else None,
             request.control_id,
         )
-        token = outside.pool.links.seal(link).reveal()
+        token = outside.pool.keyring.links.seal(link).reveal()
         return wire.link(outside.public_url, link, token)
 
     async def LocateSession(
@@ -124,7 +124,7 @@ class OutsideRpcs:
     ) -> pb.LocateSessionResponse:
         session_id = ids.check("browser_session_id", "bs", request.browser_session_id)
         try:
-            self._outside.pool.links.open(request.token, session_id)
+            self._outside.pool.keyring.links.open(request.token, session_id)
         except InvalidToken as reason:
             raise errors.Unauthenticated(str(reason), reason="LINK_INVALID") from None
         row = await self._outside.pool.row(session_id)
@@ -168,9 +168,9 @@ class OutsideRpcs:
             lambda tx: controls.take(tx, organization, session_id, request.control_id, holder, span)
         )
         settled = await outside.settled(taken)
-        expires_at = outside.pool.links.until(LONGEST_TIME, row.expires_at)
+        expires_at = outside.pool.keyring.links.until(LONGEST_TIME, row.expires_at)
         link = Link(Right.STEER, organization, session_id, expires_at, control_id=taken.control_id)
-        token = outside.pool.links.seal(link).reveal()
+        token = outside.pool.keyring.links.seal(link).reveal()
         return pb.TakeControlResponse(
             control=wire.control(settled),
             live_url=wire.live_url(outside.public_url, session_id, token),
