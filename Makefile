@@ -12,6 +12,7 @@ REPLICAS  ?=
 DETACH    ?=
 DATA      ?= {}
 TESTS     ?= tests
+WORKERS   ?= 2
 LONG      ?=
 STORE     ?= sqlite
 WHAT      ?= runs
@@ -64,7 +65,7 @@ totp: setup ## print the current one-time code of a seed, for development (SEED=
 
 .PHONY: test
 test: setup ## run the tests (TESTS=tests/unit for some, LONG=1 for the long ones too)
-	@$(PY) -m pytest --durations=15 $(if $(LONG),,-m "not long") $(TESTS)
+	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --durations=15 $(if $(LONG),,-m "not long") $(TESTS)
 
 .PHONY: chaos
 chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 STORE=sqlite|postgres SWEEP=1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gateway.auth import Caller, Keys
 from gateway.entry import Entry, entry_of
 from gateway.limits import RateLimit
-from libs import context
+from libs import context, errors
 
 # All links together have the rate of one key: nobody can tell them apart before they are opened.
 SIGNED = "links"
@@ -40,6 +40,10 @@ class Admission:
         self._rate.take(caller.key_id)
         return caller
 
-    def admit_signed(self) -> None:
+    def admit_signed(self, token: str) -> None:
         """Count a call that proves itself by a link; whose it is, only its service knows."""
+        if not token:
+            raise errors.Unauthenticated(
+                "the link is not complete: its token is missing", reason="LINK_INVALID"
+            )
         self._rate.take(SIGNED)

@@ -79,8 +79,8 @@ class Tunnel:
             raise HttpRefusal(503, "TOO_MANY_SOCKETS", "too many WebSockets are open here")
         session_id, kind = found.groups()
         _check_origin(headers, kind)
-        self._entry.admit_signed()
         token = _token(scope)
+        self._entry.admit_signed(token)
         request = pb.LocateSessionRequest(browser_session_id=session_id, token=token)
         answer = await self._upstreams.ask(self._locate, request.SerializeToString(), None)
         url = pb.LocateSessionResponse.FromString(answer).url

@@ -96,15 +96,19 @@ class Browsers:
                 await channel.detach()
 
     async def await_wheel(self, browser_session_id: str, run_id: str) -> None:
-        """Return when nobody else acts in the session: a person may have taken its wheel."""
+        """Return when nobody else acts in the session: a person may have taken its wheel.
+
+        A browser that does not answer is for the action to find out about.
+        """
         key = (browser_session_id, run_id)
         browser = self._connected.get(key)
         if browser is None:
             return
-        channel = self._channels.get(key)
-        if channel is None:
-            channel = self._channels[key] = await browser.new_browser_cdp_session()
-        await channel.send("Podium.awaitWheel")
+        with contextlib.suppress(BrowserError):
+            channel = self._channels.get(key)
+            if channel is None:
+                channel = self._channels[key] = await browser.new_browser_cdp_session()
+            await channel.send("Podium.awaitWheel")
 
     async def _attach(self, key: Key) -> Browser:
         """Connect; again, when nobody answers where the session's browser was a moment ago."""

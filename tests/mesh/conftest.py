@@ -1,10 +1,12 @@
 """One mesh for all tests that only use it; those that hurt theirs bring up their own."""
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -48,7 +50,9 @@ def free_port() -> int:
 @contextlib.contextmanager
 def brought_up(home: Path, **options) -> Iterator[RunningMesh]:
     """A mesh of its own in `home`, gone at the end."""
-    started = local.up(home, edge_port=free_port(), detach=True, **options)
+    # Every browser of these meshes is in use by somebody, so that one left over is seen.
+    with mock.patch.dict(os.environ, PODIUM_BROWSER_WARM="0"):
+        started = local.up(home, edge_port=free_port(), detach=True, **options)
     try:
         yield RunningMesh(
             home=home,

@@ -155,6 +155,6 @@ async def test_a_file_comes_in_and_is_handed_on_without_a_key(mesh, api) -> None
             assert answer.headers["content-disposition"].startswith("attachment")
             assert "token" not in str(answer.headers)
         async with anybody.get(link["url"][:-6] + "AAAAAA") as answer:
-            assert (answer.status, (await answer.json())["reason"]) == (403, "LINK_INVALID")
+            assert (answer.status, (await answer.json())["reason"]) == (401, "LINK_INVALID")
         async with anybody.get(f"{mesh.rest}/v1/artifacts/{kept['artifact_id']}") as answer:
             assert answer.status == 401

@@ -192,6 +192,7 @@ def test_every_setting_that_is_named_exists(document):
         for path in (ROOT / folder).rglob("*.py")
         if "gen" not in path.parts
     )
+    code += (ROOT / "docker-compose.yml").read_text()
     for name in set(re.findall(r"PODIUM_[A-Z_]*[A-Z]", (ROOT / document).read_text())):
         word = name.removeprefix("PODIUM_").lower()
         assert name in code or re.search(rf"^    {word}: ", code, re.MULTILINE), name

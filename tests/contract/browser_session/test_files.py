@@ -82,7 +82,7 @@ async def test_a_link_fetches_one_file_without_an_organisation(sessions: Session
 
     assert await fetched(kept.artifact_id, token) == b"hello"
     for artifact_id, wrong in ((other.artifact_id, token), (kept.artifact_id, token[:-4] + "AAAA")):
-        with pytest.raises(errors.PermissionDenied) as refused:
+        with pytest.raises(errors.Unauthenticated) as refused:
             await fetched(artifact_id, wrong)
         assert refused.value.reason == "LINK_INVALID"
     deleting = pb.DeleteArtifactRequest(artifact_id=kept.artifact_id)

@@ -111,7 +111,7 @@ class FileRpcs:
         try:
             link = self._outside.pool.keyring.links.open(request.token, artifact_id)
         except InvalidToken as reason:
-            raise errors.PermissionDenied(str(reason), reason="LINK_INVALID") from None
+            raise errors.Unauthenticated(str(reason), reason="LINK_INVALID") from None
         if link.right is not Right.FILE:
             raise errors.PermissionDenied("the link is for something else", reason="LINK_INVALID")
         found = await self._outside.artifacts.get(link.organization_id, artifact_id)
