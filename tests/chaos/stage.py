@@ -23,6 +23,8 @@ EASY = {
     "PODIUM_BREAKER_RESET_S": "1",
     "PODIUM_WEBHOOK_SCHEDULE_SCALE": "0.05",
     "PODIUM_MAX_SESSIONS": "4",
+    # At rest no browser is left: one that is kept ready could not be told from one left over.
+    "PODIUM_BROWSER_WARM": "0",
 }
 SERVICES = ("run", "workflow", "task", "totp", "browser_session", "webhook", "gateway")
 

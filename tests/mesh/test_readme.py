@@ -10,6 +10,7 @@ that what they would run is well-formed.
 import base64
 import hashlib
 import hmac
+import json
 import re
 import shutil
 import subprocess
@@ -67,7 +68,11 @@ def checkout(mesh, tmp_path_factory):
     (folder / "var").symlink_to(mesh.home)
     (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)
     run(folder, ".venv/bin/podium demo", mesh)
-    return folder
+    yield folder
+    # A reader may leave a session open; the tests after these count browsers.
+    listed = json.loads(run(folder, ".venv/bin/podium sessions list --json", mesh))
+    for session in listed["sessions"]:
+        run(folder, f".venv/bin/podium sessions close {session['browser_session_id']}", mesh)
 
 
 def run(folder, script, mesh, limit_s=110):
