@@ -66,8 +66,9 @@ class EgressProxy:
 
     async def open(self) -> None:
         """Starts to listen; `port` then says where."""
+        # With SO_REUSEADDR two sockets may be given the same free port, and only one may listen.
         self._server = await asyncio.start_server(
-            self._accept, "127.0.0.1", 0, limit=HEAD_LIMIT_BYTES
+            self._accept, "127.0.0.1", 0, limit=HEAD_LIMIT_BYTES, reuse_address=False
         )
         self.port = self._server.sockets[0].getsockname()[1]
         self.hide(self.port)

@@ -120,6 +120,7 @@ async def test_whenever_the_replica_dies_another_one_finishes_the_run(
     assert died >= 10
 
 
+@pytest.mark.long
 async def test_a_life_that_is_known_to_have_ended_is_not_waited_for(
     tmp_path: Path, redis_url: str
 ) -> None:
