@@ -5,6 +5,7 @@ Secrets are never arguments: everybody on the machine can read a command line.
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -250,7 +251,7 @@ def code(term: Terminal) -> None:
     now = term.clock.now().timestamp()
     left = authenticator.period_s - now % authenticator.period_s
     if term.as_json:
-        term.emit({"code": authenticator.code(now), "seconds_left": round(left, 1)})
+        term.emit({"code": authenticator.code(now), "seconds_left": math.ceil(left * 10) / 10})
     term.tell(f"{authenticator.code(now)}  (good for {left:.0f} s)")
 
 

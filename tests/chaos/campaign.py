@@ -137,7 +137,6 @@ async def _campaign(
         stored=await books.history(),
         rows=await books.rows("run", "SELECT * FROM runs"),
         left=left,
-        busy=busy,
     )
     problems = crashed + invariants.violations(evidence)
     result = Result(plan, evidence, problems, rested_after_s, busy)

@@ -38,8 +38,6 @@ class Evidence:
     stored: dict[str, list[Mapping[str, Any]]]  # the history of each run, from the database
     rows: list[Mapping[str, Any]]  # the table of runs
     left: list[str]
-    # Others kept the machine so busy that a lease may run out without a fault.
-    busy: bool = False
 
     def accepted(self) -> list[Followed]:
         """The runs whose start was acknowledged."""
@@ -106,7 +104,7 @@ def s3_effects_are_there_once_by_key(evidence: Evidence) -> Iterator[str]:
 def s3_attempts_repeat_only_in_faults(evidence: Evidence) -> Iterator[str]:
     """One key arrives twice only when a fault hit something at that time."""
     by_key: dict[str, list[Effect]] = {}
-    for effect in evidence.world.effects if not evidence.busy else ():
+    for effect in evidence.world.effects:
         by_key.setdefault(effect.key, []).append(effect)
     for key, effects in by_key.items():
         times = [effect.arrived for effect in effects]

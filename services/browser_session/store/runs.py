@@ -17,8 +17,8 @@ from services.browser_session.store.tables import METADATA
 RUNS = sa.Table(
     "known_runs",
     METADATA,
+    sa.Column("organization_id", sa.String(64), primary_key=True),
     sa.Column("run_id", sa.String(64), primary_key=True),
-    sa.Column("organization_id", sa.String(64), nullable=False),
     sa.Column("fence", sa.BigInteger, nullable=False),
     sa.Column("known_at", Timestamp, nullable=False),
     sa.Column("ended_at", Timestamp),
