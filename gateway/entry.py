@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 from libs import errors, ids
 
@@ -51,3 +52,8 @@ def asked_timeout_s(headers: Mapping[str, str]) -> float | None:
             raise errors.Invalid(GRPC_TIMEOUT, 'must be a number and a unit, such as "5S"')
         return int(parts.group(1)) * _UNITS_S[parts.group(2)]
     return None
+
+
+def link_token(query: bytes) -> str:
+    """The token of a link, of its address; empty without one."""
+    return next(iter(parse_qs(query.decode("latin-1")).get("token", ())), "")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,8 @@ from libs import db, errors
 LOST = "LEASE_LOST"
 # Stands for the unit's moment in a condition that is built once: executed with {"now": tx.now}.
 NOW = sa.bindparam("now", type_=db.Timestamp)
+# The condition of a table whose rows all want work, all the time.
+EVERY = sa.true()
 
 
 @dataclass(slots=True)
@@ -59,33 +62,55 @@ def claim(
     key_column: str,
     owner: str,
     ttl_s: float,
-    where: sa.ColumnElement[bool] | None = None,
+    due: sa.ColumnElement[bool] = EVERY,
     limit: int = 1,
     order_by: Any = None,
 ) -> list[Work]:
     """Takes up to `limit` rows that nobody holds, each with its fence raised by one.
 
-    One statement takes the lease and reads the state, so that no two replicas get one row.
+    `due` is a condition that is built once, with `NOW` for the present. One statement takes the
+    lease and reads the state, so that no two replicas get one row.
     """
-    key = table.c[key_column]
-    free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < tx.now)
-    candidates = sa.select(key).where(free).limit(limit).with_for_update(skip_locked=True)
-    if where is not None:
-        candidates = candidates.where(where).params(now=tx.now)
-    # As a CTE it runs once; a planner may run a subquery again and take more than the limit.
-    chosen = candidates.order_by(key if order_by is None else order_by).cte("chosen")
-    taken = tx.execute(
-        sa.update(table)
-        .where(key.in_(sa.select(chosen.c[key_column])))
-        .values(
-            lease_owner=owner,
-            lease_from=table.c.lease_owner,
-            lease_fence=table.c.lease_fence + 1,
-            lease_until=tx.now + timedelta(seconds=ttl_s),
-        )
-        .returning(table)
-    )
+    order = table.c[key_column] if order_by is None else order_by
+    until = tx.now + timedelta(seconds=ttl_s)
+    asked = {"now": tx.now, "most": limit, "owner": owner, "until": until}
+    taken = tx.execute(_claiming(table, key_column, due, order), asked)
     return [Work(row._mapping[key_column], row.lease_fence, row) for row in taken]
+
+
+def any_due(tx: db.Tx, table: sa.Table, key_column: str, due: sa.ColumnElement[bool]) -> bool:
+    """Whether `claim` would find a row; to look costs a tenth of a commit."""
+    return tx.execute(_looking(table, key_column, due), {"now": tx.now}).first() is not None
+
+
+# Asked several times a second: to build these costs more than their answer. Conditions are told
+# apart by being the same object, so each is built once by whoever it belongs to.
+@cache
+def _looking(table: sa.Table, key_column: str, due: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(table.c[key_column]).where(_free(table), due).limit(1)
+
+
+@cache
+def _claiming(
+    table: sa.Table, key_column: str, due: sa.ColumnElement[bool], order: sa.ColumnElement[Any]
+) -> sa.UpdateBase:
+    key = table.c[key_column]
+    candidates = sa.select(key).where(_free(table), due).order_by(order)
+    most = sa.bindparam("most", type_=sa.Integer)
+    # As a CTE it runs once; a planner may run a subquery again and take more than the limit.
+    chosen = candidates.limit(most).with_for_update(skip_locked=True).cte("chosen")
+    values = {
+        "lease_owner": sa.bindparam("owner"),
+        "lease_from": table.c.lease_owner,
+        "lease_fence": table.c.lease_fence + 1,
+        "lease_until": sa.bindparam("until", type_=db.Timestamp),
+    }
+    one_of_them = key.in_(sa.select(chosen.c[key_column]))
+    return sa.update(table).where(one_of_them).values(values).returning(table)
+
+
+def _free(table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.or_(table.c.lease_until.is_(None), table.c.lease_until < NOW)
 
 
 def renew(

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,10 +33,10 @@ log = logging.getLogger(__name__)
 class Worker:
     """Performs the due rows of one leased table, up to `concurrency` at a time.
 
-    `due` is the condition under which a row wants work: one that is built once, with `lease.NOW`
-    for the present, or `due(tx)` when it has to look at other rows first. `perform(work)` carries
-    one row out and must leave it in a state that is no longer due, or due later; it is cancelled
-    when the lease is lost or the replica drains, and another replica then claims the row.
+    `due` is the condition under which a row wants work, built once, with `lease.NOW` for the
+    present. `perform(work)` carries one row out and must leave it in a state that is no longer due,
+    or due later; it is cancelled when the lease is lost or the replica drains, and another replica
+    then claims the row.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Worker:
         topic: str,
         table: sa.Table,
         key_column: str,
-        due: sa.ColumnElement[bool] | Callable[[Tx], sa.ColumnElement[bool]],
+        due: sa.ColumnElement[bool],
         perform: Callable[[Work], Awaitable[None]],
         concurrency: int = 32,
         ttl_s: float = 4.0,
@@ -156,19 +155,7 @@ class Worker:
                 task.cancel()
 
     def _any_due(self, tx: Tx) -> bool:
-        look = self._due_of(self._due(tx)) if callable(self._due) else self._look
-        return tx.execute(look, {"now": tx.now}).first() is not None
-
-    @cached_property
-    def _look(self) -> sa.Select[Any]:
-        """Asked several times a second: building it costs more than the answer."""
-        assert not callable(self._due)
-        return self._due_of(self._due)
-
-    def _due_of(self, due: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        table = self._table
-        free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < lease.NOW)
-        return sa.select(table.c[self._key_column]).where(free, due).limit(1)
+        return lease.any_due(tx, self._table, self._key_column, self._due)
 
     def _take(self, tx: Tx, limit: int) -> list[Work]:
         return lease.claim(
@@ -177,7 +164,7 @@ class Worker:
             self._key_column,
             self._owner,
             self._ttl_s,
-            where=self._due(tx) if callable(self._due) else self._due,
+            due=self._due,
             limit=limit,
             order_by=self._order_by,
         )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from typing import Any
-from urllib.parse import parse_qs
 
 from opentelemetry.trace import Span
 
 from gateway import problem
 from gateway.admission import Admission
-from gateway.entry import asked_timeout_s
+from gateway.entry import asked_timeout_s, link_token
 from gateway.problem import HttpRefusal
 from gateway.rest.answers import Answer
 from gateway.rest.binding import request_of
@@ -75,7 +74,7 @@ class RestDoor:
         path = _path(scope)
         page = self._pages.find(path)
         if page is None and self._is_signed(scope["method"], path):
-            self._admission.admit_signed(_token(scope))
+            self._admission.admit_signed(link_token(scope["query_string"]))
         elif page is None or not page.is_open:
             await self._admission.admit(headers)
         if page is not None:
@@ -148,9 +147,3 @@ def _not_allowed(verb: str, allowed: tuple[str, ...]) -> HttpRefusal:
     joined = ", ".join(allowed)
     detail = f"this path does not know {verb[:20]}; it knows {joined}"
     return HttpRefusal(405, "METHOD_NOT_ALLOWED", detail, {"allow": joined})
-
-
-def _token(scope: Any) -> str:
-    """The token of a link; empty without one."""
-    query = parse_qs(scope["query_string"].decode("latin-1"))
-    return next(iter(query.get("token", ())), "")

@@ -12,13 +12,14 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from gateway import problem
 from gateway.admission import Admission
 from gateway.catalog import internal_methods
+from gateway.entry import link_token
 from gateway.problem import HttpRefusal
 from gateway.rest.bodies import Receive
 from gateway.upstreams import Upstreams
@@ -118,8 +119,7 @@ def _token(scope: Any) -> str:
     offered = list(scope.get("subprotocols", ()))
     if len(offered) == 2 and offered[0] == PROTOCOL:
         return offered[1]
-    query = parse_qs(scope["query_string"].decode("latin-1"))
-    return next(iter(query.get("token", ())), "")
+    return link_token(scope["query_string"])
 
 
 async def _refuse(send: Any, told: problem.Problem) -> None:

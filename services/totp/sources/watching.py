@@ -11,7 +11,7 @@ from datetime import datetime
 
 import aiohttp
 
-from libs import context, egress, errors
+from libs import context, egress, errors, lease
 from libs.lease import Work
 from libs.rpc.mesh import Mesh
 from libs.secrets import Secret
@@ -56,7 +56,7 @@ class Watcher:
             topic=sources.TOPIC,
             table=table,
             key_column=sources.KEY,
-            due=sources.due,
+            due=lease.EVERY,
             perform=self._perform,
             concurrency=settings.totp_sources,
             ttl_s=settings.lease_ttl_s,

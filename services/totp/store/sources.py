@@ -85,11 +85,6 @@ def find(tx: Tx, organization_id: str, id_or_name: str) -> CodeSource | None:
     return read(row) if row else None
 
 
-def due(_tx: Tx) -> sa.ColumnElement[bool]:
-    """Every source wants to be watched, all the time."""
-    return sa.true()
-
-
 def page(tx: Tx, organization_id: str, after: str, limit: int) -> list[CodeSource]:
     """Sources by name, from the one after `after`."""
     key = {"organization_id": organization_id, "after": after, "most": limit}

@@ -29,6 +29,7 @@ jobs = sa.Table(
     sa.Column("done", sa.Integer, nullable=False, default=0),
     *lease.lease_columns(),
 )
+NOT_DONE = jobs.c.done == 0
 # The key says it: two turns with one fence cannot both be noted.
 turns = sa.Table(
     "turns",
@@ -102,7 +103,7 @@ async def main(url: str, schema: str, owner: str, ttl_s: float, gate: Path) -> N
         topic="jobs",
         table=jobs,
         key_column="name",
-        due=lambda _tx: jobs.c.done == 0,
+        due=NOT_DONE,
         perform=Stubborn(database, owner, gate).perform,
         concurrency=4,
         ttl_s=ttl_s,

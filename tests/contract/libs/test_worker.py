@@ -26,6 +26,7 @@ jobs = sa.Table(
     sa.Column("done", sa.Integer, nullable=False, default=0),
     *lease.lease_columns(),
 )
+NOT_DONE = jobs.c.done == 0
 
 
 class Replica:
@@ -44,7 +45,7 @@ class Replica:
             topic="jobs",
             table=jobs,
             key_column="name",
-            due=lambda _tx: jobs.c.done == 0,
+            due=NOT_DONE,
             perform=self.perform,
             ttl_s=0.4,
             sweep_s=0.2,
@@ -192,7 +193,7 @@ class Failing:
             topic="jobs",
             table=jobs,
             key_column="name",
-            due=lambda _tx: jobs.c.done == 0,
+            due=NOT_DONE,
             perform=self.perform,
             concurrency=concurrency,
             sweep_s=0.1,

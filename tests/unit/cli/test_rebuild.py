@@ -1,12 +1,9 @@
 """podium admin rebuild, podium alerts, podium runs pause|resume against a small edge."""
 
 import json
-from concurrent import futures
 
-import grpc
 import pytest
 
-from gateway.cli import root
 from podium.run.v1 import run_pb2, run_pb2_grpc
 
 
@@ -51,53 +48,33 @@ class FakeEdge(run_pb2_grpc.RunServiceServicer):
 
 
 @pytest.fixture
-def edge(monkeypatch):
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    fake = FakeEdge()
-    run_pb2_grpc.add_RunServiceServicer_to_server(fake, server)
-    monkeypatch.setenv("PODIUM_ADDRESS", f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
-    server.start()
-    yield fake
-    server.stop(0)
-
-
-@pytest.fixture
-def podium(edge, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PODIUM_API_KEY", "key-of-the-test")
-    monkeypatch.setenv("PODIUM_HOME", str(tmp_path))
-
-    def invoke(*arguments, code=0):
-        with pytest.raises(SystemExit) as ended:
-            root.main(arguments)
-        printed = capsys.readouterr()
-        assert ended.value.code == code, printed.err
-        return printed.out
-
-    return invoke
+def edge(serving):
+    with serving(FakeEdge(), run_pb2_grpc.add_RunServiceServicer_to_server) as fake:
+        yield fake
 
 
 def test_all_runs_are_gone_through_page_by_page(podium, edge):
-    assert "5 runs with 50 events: 5 identical" in podium("admin", "rebuild", "--verify")
+    assert "5 runs with 50 events: 5 identical" in podium("admin", "rebuild", "--verify").out
     assert [request.run_id for request in edge.asked] == [f"run_{n}" for n in range(5)]
     assert all(request.verify_only for request in edge.asked)
 
 
 def test_a_difference_is_named_and_ends_in_its_own_exit_code(podium, edge):
     edge.results["run_3"] = run_pb2.REBUILD_RESULT_DIFFERENT
-    out = podium("admin", "rebuild", "--verify", code=6)
+    out = podium("admin", "rebuild", "--verify", code=6).out
     assert 'run_3  different at run.state: stored "failed", by its history "completed"' in out
     assert "4 identical, 1 different" in out
 
 
 def test_what_was_repaired_is_in_order_again(podium, edge):
     edge.results["run_3"] = run_pb2.REBUILD_RESULT_REPAIRED
-    assert "1 repaired" in podium("admin", "rebuild")
+    assert "1 repaired" in podium("admin", "rebuild").out
     assert not any(request.verify_only for request in edge.asked)
 
 
 def test_one_run_as_json(podium, edge):
     edge.results["run_1"] = run_pb2.REBUILD_RESULT_HISTORY_BROKEN
-    found = json.loads(podium("admin", "rebuild", "--run", "run_1", "--json", code=6))
+    found = json.loads(podium("admin", "rebuild", "--run", "run_1", "--json", code=6).out)
     assert (found["runs"], found["history_broken"]) == (1, 1)
     (wrong,) = found["not_identical"]
     assert (wrong["result"], wrong["difference"]["place"]) == ("history_broken", "run.state")
@@ -105,12 +82,12 @@ def test_one_run_as_json(podium, edge):
 
 
 def test_alerts_are_listed(podium, edge):
-    assert "stuck" in podium("alerts", "--run", "run_1")
+    assert "stuck" in podium("alerts", "--run", "run_1").out
     assert edge.asked[0].run_id == "run_1"
 
 
 def test_a_run_is_paused_and_resumed(podium, edge):
-    assert "to pause" in podium("runs", "pause", "run_1", "--reason", "lunch")
-    assert "running" in podium("runs", "resume", "run_1")
+    assert "to pause" in podium("runs", "pause", "run_1", "--reason", "lunch").out
+    assert "running" in podium("runs", "resume", "run_1").out
     assert [request.run_id for request in edge.asked] == ["run_1", "run_1"]
     assert edge.asked[0].reason == "lunch"
