@@ -138,6 +138,8 @@ class _Restoring:
     def __init__(self) -> None:
         self._connection: CdpConnection | None = None
         self._session = ""
+        self._page = ""
+        self._gone = asyncio.Event()
         self._answers: set[asyncio.Task[Any]] = set()
 
     @classmethod
@@ -157,7 +159,9 @@ class _Restoring:
 
     async def fill(self, storage: dict[str, Items]) -> None:
         """Opens each origin without asking its site, and writes its items."""
+        await self.send("Target.setDiscoverTargets", {"discover": True})
         target = (await self.send("Target.createTarget", {"url": "about:blank"}))["targetId"]
+        self._page = target
         attach = {"targetId": target, "flatten": True}
         self._session = (await self.send("Target.attachToTarget", attach))["sessionId"]
         await self.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]}, self._session)
@@ -166,10 +170,15 @@ class _Restoring:
             for key, value in items:
                 item = {"storageId": _storage_id(origin), "key": key, "value": value}
                 await self.send("DOMStorage.setDOMStorageItem", item, self._session)
+        # The answer comes before the page has gone; until then it would be taken for the user's.
         await self.send("Target.closeTarget", {"targetId": target})
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            await self._gone.wait()
 
     def _on_event(self, method: str, params: dict[str, Any]) -> None:
-        if method == "Fetch.requestPaused":
+        if method == "Target.targetDestroyed" and params["targetId"] == self._page:
+            self._gone.set()
+        elif method == "Fetch.requestPaused":
             answer = {"requestId": params["requestId"], **EMPTY_PAGE}
             task = asyncio.create_task(self.send("Fetch.fulfillRequest", answer, self._session))
             self._answers.add(task)
