@@ -58,14 +58,21 @@ async def test_two_replicas_send_each_delivery_once_and_in_order(
 async def test_failing_limits_and_recovery(
     open_world: Callable[..., Any], sink: Sink, postgres_url: str
 ) -> None:
-    async with open_world(database_url=postgres_url, webhook_patience_s=0) as world:
+    told = {"database_url": postgres_url, "lease_ttl_s": 30.0, "webhook_patience_s": 0}
+    async with open_world(**told) as world:
         sink.answer("/hook", status(500))
         made = await create(world, url=sink.url + "/hook", event_types=["run.*"])
         await create(world, url=sink.url + "/told", event_types=["webhook.*"])
         await create(world, url=sink.url + "/slow", rate_limit_per_s=50.0, event_types=["run.*"])
         for _ in range(5):
             await world.announce("run.started")
-        await eventually(lambda: sink.at("/told") and len(sink.at("/slow")) == 5, within=20)
+
+        async def all_is_told() -> bool:
+            assert len(sink.at("/slow")) == 5
+            assert sink.at("/told"), sink.received
+            return True
+
+        await eventually(all_is_told, within=20)
         get = pb.GetEndpointRequest(endpoint_id=made.endpoint_id)
         assert (await world.stub().GetEndpoint(get)).endpoint.disabled_reason == "failing"
         sink.answer("/hook", status(200))
