@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from deploy import binaries, children, keys, layout, processes, state
-from deploy.envoy import config
+from deploy.discovery import files
+from deploy.envoy import config, traffic
 from deploy.layout import Layout
 
 GATEWAY = "gateway"
+DISCOVERY = "discovery"
 # Imported by the supervisor before it forks, besides each service's own modules: what `serve`
 # imports late. Nothing here starts a thread or a channel.
 HEAVY = ("libs.rpc.serve", "sqlalchemy.dialects.sqlite")
@@ -55,20 +57,29 @@ class Composition:
     def modules(self) -> list[str]:
         """Every service's door and what it needs."""
         doors = [f"services.{name}.service" for name in layout.services()]
-        return [*HEAVY, *doors, "gateway.app"]
+        return [*HEAVY, *doors, "gateway.app", "deploy.discovery.agent"]
 
     def replicas(self) -> list[children.Spec]:
         """Every replica of every service, and the gateways."""
         common = self._environment()
-        return [
+        numbered = [
             self._replica(name, number, common)
             for name, count in self.counts.items()
             for number in range(1, count + 1)
         ]
+        return [self._discovery(common), *numbered]
+
+    def scaled(self) -> Composition:
+        """The same with as many replicas as the scale file now says."""
+        wanted = json.loads(self.layout.scale_file.read_text())
+        return replace(self, replicas_of={**self.counts, **wanted})
 
     def write_envoy_config(self) -> None:
-        """Envoy's configuration for exactly these replicas."""
-        self.layout.envoy_config.write_text(json.dumps(config.build(self._plan()), indent=2))
+        """Envoy's configuration, and at first exactly these replicas."""
+        plan = self._plan()
+        self.layout.scale_file.unlink(missing_ok=True)
+        files.prepare(self.layout.endpoints, plan.clusters(), anew=True)
+        self.layout.envoy_config.write_text(json.dumps(config.build(plan), indent=2))
 
     def describe(self, started_in_s: float, described: list[state.ChildState]) -> state.MeshState:
         """What the state file says."""
@@ -106,7 +117,13 @@ class Composition:
             begin=children.module(module),
             env={**common, **own},
             addresses=tuple(addresses),
+            behind_envoy=True,
         )
+
+    def _discovery(self, common: Mapping[str, str]) -> children.Spec:
+        own = {"PODIUM_REPLICA": "1", "PODIUM_ENDPOINTS": str(self.layout.endpoints)}
+        begin = children.module("deploy.discovery")
+        return children.Spec(DISCOVERY, self.layout.log(DISCOVERY), begin, {**common, **own})
 
     def _environment(self) -> dict[str, str]:
         """What every replica is told; what the person set for themselves is kept."""
@@ -140,6 +157,8 @@ class Composition:
             services={name: targets(name) for name in layout.services()},
             gateway_grpc=targets(GATEWAY),
             gateway_http=targets(GATEWAY, "-http"),
+            endpoints=str(self.layout.endpoints),
+            traffic=traffic.load(),
         )
 
     def _envoy(self) -> children.Spec:

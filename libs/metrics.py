@@ -80,6 +80,15 @@ def count_work(worker: str, running: Callable[[], int], room: int) -> None:
     WORK_ROOM.labels(worker).set(room)
 
 
+def load() -> tuple[int, int, int]:
+    """Calls being answered, rows in hand and room for rows: how busy this process is."""
+    return (_sum(RPCS_RUNNING), _sum(WORK_RUNNING), _sum(WORK_ROOM))
+
+
+def _sum(gauge: Gauge) -> int:
+    return round(sum(sample.value for family in gauge.collect() for sample in family.samples))
+
+
 def _example() -> dict[str, str] | None:
     """The present trace, so that a point on a graph leads to what happened there."""
     identity = trace.get_current_span().get_span_context()

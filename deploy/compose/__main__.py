@@ -13,6 +13,7 @@ from pathlib import Path
 from deploy import layout
 from deploy.compose import secrets
 from deploy.compose.addresses import plan
+from deploy.discovery import __main__ as discovery
 from deploy.envoy import config
 from libs.settings import environment
 
@@ -24,6 +25,8 @@ def main() -> None:
     services = layout.services()
     made = secrets.prepare(root, owner, services, environment("PODIUM_LLM_API_KEY"))
     _write_envoy_config(Path(environment("PODIUM_ENVOY_CONFIG", "/envoy/envoy.json")), services)
+    if folder := plan(services).endpoints:
+        _prepare_endpoints(Path(folder), owner)
     print("secrets written:" if made else "the secrets are there", *made, flush=True)
 
 
@@ -32,6 +35,13 @@ def _write_envoy_config(path: Path, services: list[str]) -> None:
     scratch.write_text(json.dumps(config.build(plan(services)), indent=2))
     os.chmod(scratch, 0o444)  # noqa: PTH101 - it holds nothing secret, and Envoy is another user.
     scratch.replace(path)
+
+
+def _prepare_endpoints(folder: Path, owner: int) -> None:
+    """Envoy does not start without the files that the agent will write."""
+    discovery.prepare(folder)
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, owner, owner)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from deploy import binaries, layout
 from deploy.compose import addresses
-from deploy.envoy import config
+from deploy.discovery import files
+from deploy.envoy import config, traffic
 
 
 def main() -> None:
@@ -17,6 +18,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name, plan in (("local", _sample(folder)), ("compose", _compose())):
+            if plan.endpoints:
+                files.prepare(Path(plan.endpoints), plan.clusters(), anew=True)
             file = folder / f"{name}.json"
             file.write_text(json.dumps(config.build(plan)))
             _validate(file)
@@ -48,6 +51,9 @@ def _sample(folder: Path) -> config.Plan:
         services={name: sockets(name) for name in layout.services()},
         gateway_grpc=sockets("gateway"),
         gateway_http=sockets("gateway-http"),
+        endpoints=str(folder / "endpoints"),
+        # Every kind of rule, for Envoy to look at.
+        traffic=traffic.load().model_copy(update={"canary": {"task": traffic.Canary(percent=5)}}),
     )
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from deploy.envoy import clusters, routes
+from deploy.envoy import clusters, governing, routes
 from deploy.envoy.clusters import address
 from deploy.envoy.methods import grpc_services
+from deploy.envoy.traffic import Traffic
 
 TYPE = "type.googleapis.com/envoy.extensions"
 LARGEST_HTTP_BODY_BYTES = 4 * 1024 * 1024  # The gateway's own limit is lower and speaks better.
-MOST_CONNECTIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,14 @@ class Plan:
     gateway_grpc: Sequence[str]
     gateway_http: Sequence[str]
     metrics: str = ""  # where others may read Envoy's figures; empty: nowhere
+    endpoints: str = ""  # folder of files that say where the replicas are now; empty: as above
+    traffic: Traffic = field(default_factory=Traffic)
+
+    def clusters(self) -> dict[str, Sequence[str]]:
+        """Every cluster of replicas, with where they are at first."""
+        edge = {routes.GATEWAY_GRPC: self.gateway_grpc, routes.GATEWAY_HTTP: self.gateway_http}
+        canaries = {governing.canary_of(name): () for name in self.traffic.canary}
+        return {**self.services, **edge, **canaries}
 
 
 def build(plan: Plan) -> dict:
@@ -37,20 +45,35 @@ def build(plan: Plan) -> dict:
         _listener("edge", plan.edge, _edge_manager(methods)),
         _listener("mesh", plan.mesh, _mesh_manager(methods)),
     ]
+    _govern(listeners, plan)
     its_clusters = [
         *(clusters.grpc(name, targets) for name, targets in plan.services.items()),
         clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc),
         clusters.http(routes.GATEWAY_HTTP, plan.gateway_http),
     ]
+    its_clusters = governing.clusters(its_clusters, plan.traffic, plan.endpoints)
     if plan.metrics:
         listeners.append(_listener("metrics", plan.metrics, _metrics_manager()))
         its_clusters.append(clusters.plain_http(routes.ADMIN, plan.admin))
     return {
         "node": {"id": "podium", "cluster": "podium"},
         "admin": {"address": address(plan.admin)},
-        "overload_manager": _overload_manager(),
+        "overload_manager": _overload_manager(plan.traffic.edge.connections),
         "static_resources": {"listeners": listeners, "clusters": its_clusters},
     }
+
+
+def _govern(listeners: list[dict], plan: Plan) -> None:
+    """Puts the rules of the values file upon what the listeners do."""
+    for listener in listeners:
+        for chain in listener["filter_chains"]:
+            manager = chain["filters"][0]["typed_config"]
+            for host in manager["route_config"]["virtual_hosts"]:
+                host["routes"] = governing.routes(host["routes"], plan.traffic, plan.endpoints)
+            if listener["name"] == "edge":
+                # Before all else: what is too much costs nobody anything.
+                filters = [*governing.rate_limit(plan.traffic), *manager["http_filters"]]
+                manager["http_filters"] = filters
 
 
 def _listener(name: str, target: str, manager: dict) -> dict:
@@ -192,10 +215,10 @@ def _problem(not_grpc: dict, status: int) -> dict:
     }
 
 
-def _overload_manager() -> dict:
+def _overload_manager(most_connections: int) -> dict:
     limit = {
         "@type": f"{TYPE}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        "max_active_downstream_connections": MOST_CONNECTIONS,
+        "max_active_downstream_connections": most_connections,
     }
     name = "envoy.resource_monitors.global_downstream_max_connections"
     return {"resource_monitors": [{"name": name, "typed_config": limit}]}
