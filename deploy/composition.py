@@ -159,6 +159,7 @@ class Composition:
             gateway_http=targets(GATEWAY, "-http"),
             endpoints=str(self.layout.endpoints),
             traffic=traffic.load(),
+            otlp=os.environ.get("PODIUM_OTLP_ENDPOINT", ""),
         )
 
     def _envoy(self) -> children.Spec:

@@ -85,7 +85,7 @@ async def _until_stopped(settings: GatewaySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     folder = settings.trace_folder if settings.traces else None
-    telemetry.start(SERVICE, settings.replica, folder, settings.log_level)
+    telemetry.start(SERVICE, settings.replica, folder, settings.log_level, settings.otlp_endpoint)
     with metrics.served(settings.metrics_listen):
         async with running(settings):
             log.info("serving REST at %s, gRPC at %s", settings.http_listen, settings.listen)

@@ -49,6 +49,7 @@ class Presence:
                 await self.beat()
                 was_away = False
             except errors.Unavailable as error:
+                metrics.REGISTRY_FAILURES.inc()
                 if not was_away:
                     log.warning("could not register: %s", error)
                 was_away = True

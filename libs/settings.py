@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     metrics_listen: str = Field("", description='"host:port" that serves figures for Prometheus')
     traces: bool = True
+    otlp_endpoint: str = Field(
+        "", description='trace backend that takes OTLP over HTTP: "http://jaeger:4318"'
+    )
     allow_private_targets: bool = Field(
         False, description="outgoing requests may reach private addresses (local use)"
     )

@@ -48,6 +48,9 @@ class Worker:
     then claims the row.
     """
 
+    # Since when there has been work that there was no room for.
+    _full_since: float | None = None
+
     def __init__(
         self,
         name: str,
@@ -86,7 +89,7 @@ class Worker:
         self._taking: asyncio.Task[list[Work]] | None = None
         self._draining = False
         self._room = asyncio.Event()
-        metrics.count_work(name, lambda: len(self._active), concurrency)
+        metrics.count_work(name, lambda: len(self._active), concurrency, self._queue_age_s)
         _ALL.add(self)
 
     async def run(self) -> None:
@@ -134,10 +137,24 @@ class Worker:
                     continue
                 if len(self._active) >= self._concurrency:
                     self._room.clear()
+                    await self._note_queue()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._room.wait(), self._sweep_s)
                 else:
+                    self._full_since = None
                     await subscription.wait(self._sweep_s)
+
+    async def _note_queue(self) -> None:
+        """Notices since when there has been work that there was no room for."""
+        try:
+            waits = await self._database.read(self._any_due)
+        except errors.PodiumError:
+            return
+        now = self._clock.monotonic()
+        self._full_since = (self._full_since or now) if waits else None
+
+    def _queue_age_s(self) -> float:
+        return 0.0 if self._full_since is None else self._clock.monotonic() - self._full_since
 
     async def _claim(self) -> list[Work]:
         room = self._concurrency - len(self._active)

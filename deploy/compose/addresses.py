@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploy.envoy import config, traffic
+from libs.settings import environment
 
 GRPC_PORT = 50051
 GATEWAY_HTTP_PORT = 8081
@@ -39,4 +40,5 @@ def plan(
         gateway_http=[f"{named('gateway')}:{GATEWAY_HTTP_PORT}"],
         endpoints=ENDPOINTS if rules.discovery == traffic.REGISTRY else "",
         traffic=rules,
+        otlp=environment("PODIUM_OTLP_ENDPOINT"),
     )

@@ -52,6 +52,7 @@ def _sample(folder: Path) -> config.Plan:
         gateway_grpc=sockets("gateway"),
         gateway_http=sockets("gateway-http"),
         endpoints=str(folder / "endpoints"),
+        otlp="http://127.0.0.1:4318",
         # Every kind of rule, for Envoy to look at.
         traffic=traffic.load().model_copy(update={"canary": {"task": traffic.Canary(percent=5)}}),
     )

@@ -50,7 +50,7 @@ def plain_http(name: str, target: str) -> dict:
     """A cluster of one HTTP/1.1 server whose health is nobody's concern."""
     return {
         "name": name,
-        "type": "STATIC",
+        **_discovery([target]),
         "connect_timeout": "1s",
         "load_assignment": _endpoints(name, [target]),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deploy.envoy import clusters, governing, routes
+from deploy.envoy import clusters, governing, routes, tracing
 from deploy.envoy.clusters import address
 from deploy.envoy.methods import grpc_services
 from deploy.envoy.traffic import Traffic
@@ -30,6 +30,7 @@ class Plan:
     metrics: str = ""  # where others may read Envoy's figures; empty: nowhere
     endpoints: str = ""  # folder of files that say where the replicas are now; empty: as above
     traffic: Traffic = field(default_factory=Traffic)
+    otlp: str = ""  # trace backend, "http://jaeger:4318"; empty: Envoy tells nobody of its spans
 
     def clusters(self) -> dict[str, Sequence[str]]:
         """Every cluster of replicas, with where they are at first."""
@@ -52,6 +53,8 @@ def build(plan: Plan) -> dict:
         clusters.http(routes.GATEWAY_HTTP, plan.gateway_http),
     ]
     its_clusters = governing.clusters(its_clusters, plan.traffic, plan.endpoints)
+    if plan.otlp:
+        its_clusters.append(clusters.plain_http(tracing.CLUSTER, tracing.target(plan.otlp)))
     if plan.metrics:
         listeners.append(_listener("metrics", plan.metrics, _metrics_manager()))
         its_clusters.append(clusters.plain_http(routes.ADMIN, plan.admin))
@@ -70,6 +73,8 @@ def _govern(listeners: list[dict], plan: Plan) -> None:
             manager = chain["filters"][0]["typed_config"]
             for host in manager["route_config"]["virtual_hosts"]:
                 host["routes"] = governing.routes(host["routes"], plan.traffic, plan.endpoints)
+            if plan.otlp:
+                manager["tracing"] = tracing.of(plan.otlp)
             if listener["name"] == "edge":
                 # Before all else: what is too much costs nobody anything.
                 filters = [*governing.rate_limit(plan.traffic), *manager["http_filters"]]

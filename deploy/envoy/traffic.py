@@ -23,61 +23,65 @@ class _Values(BaseModel):
 class Health(_Values):
     """Envoy's own look at each replica."""
 
-    interval_s: float = Field(1, gt=0)
-    timeout_s: float = Field(1, gt=0)
+    interval_s: float = Field(default=1, gt=0)
+    timeout_s: float = Field(default=1, gt=0)
     unhealthy_interval_s: float = Field(0.1, gt=0, description="while it does not answer")
-    unhealthy_after: int = Field(2, ge=1)
-    healthy_after: int = Field(1, ge=1)
+    unhealthy_after: int = Field(default=2, ge=1)
+    healthy_after: int = Field(default=1, ge=1)
 
 
 class Outliers(_Values):
     """When a replica that takes no connections is left out, and for how long."""
 
-    refused_in_a_row: int = Field(2, ge=1)
-    look_every_s: float = Field(1, gt=0)
-    ejected_s: float = Field(5, gt=0)
-    longest_ejected_s: float = Field(30, gt=0)
-    most_percent: int = Field(67, ge=0, le=100, description="of a service's replicas at once")
+    refused_in_a_row: int = Field(default=2, ge=1)
+    look_every_s: float = Field(default=1, gt=0)
+    ejected_s: float = Field(default=5, gt=0)
+    longest_ejected_s: float = Field(default=30, gt=0)
+    most_percent: int = Field(
+        default=67, ge=0, le=100, description="of a service's replicas at once"
+    )
 
 
 class Retries(_Values):
     """How often Envoy tries again what may be tried again."""
 
-    times: int = Field(3, ge=0, le=10)
-    budget_percent: float = Field(25, ge=0, le=100, description="of the calls in flight")
-    least_in_flight: int = Field(200, ge=1)
-    back_off_ms: int = Field(10, ge=1)
-    longest_back_off_ms: int = Field(100, ge=1)
+    times: int = Field(default=3, ge=0, le=10)
+    budget_percent: float = Field(default=25, ge=0, le=100, description="of the calls in flight")
+    least_in_flight: int = Field(default=200, ge=1)
+    back_off_ms: int = Field(default=10, ge=1)
+    longest_back_off_ms: int = Field(default=100, ge=1)
 
 
 class Limits(_Values):
     """The most of each service's traffic."""
 
-    connections: int = Field(1024, ge=1)
-    pending: int = Field(1024, ge=1)
-    requests: int = Field(4096, ge=1)
+    connections: int = Field(default=1024, ge=1)
+    pending: int = Field(default=1024, ge=1)
+    requests: int = Field(default=4096, ge=1)
 
 
 class EdgeLimits(_Values):
     """What all clients together may do."""
 
-    rate_per_s: float = Field(5000, ge=0, description="0: no limit")
-    burst: int = Field(10_000, ge=1)
-    connections: int = Field(10_000, ge=1)
+    rate_per_s: float = Field(default=5000, ge=0, description="0: no limit")
+    burst: int = Field(default=10_000, ge=1)
+    connections: int = Field(default=10_000, ge=1)
 
 
 class Canary(_Values):
     """A service's new version on trial."""
 
-    percent: float = Field(0, ge=0, le=100, description="of the calls that ask for nothing else")
-    header: bool = Field(True, description='whether "x-podium-canary: 1" leads to it')
+    percent: float = Field(
+        default=0, ge=0, le=100, description="of the calls that ask for nothing else"
+    )
+    header: bool = Field(default=True, description='whether "x-podium-canary: 1" leads to it')
 
 
 class Traffic(_Values):
     """The whole file."""
 
-    discovery: Source = Field("names", description="where replicas in containers come from")
-    connect_timeout_s: float = Field(1, gt=0)
+    discovery: Source = Field(default="names", description="where replicas in containers come from")
+    connect_timeout_s: float = Field(default=1, gt=0)
     health: Health = Health()
     outliers: Outliers = Outliers()
     retries: Retries = Retries()

@@ -18,6 +18,7 @@ from deploy.envoy import config
 from libs.rpc import policy
 
 FILES = layout.ROOT / "deploy" / "chart" / "files"
+ALERTS = layout.ROOT / "deploy" / "compose" / "prometheus" / "alerts.yml"
 GATEWAY = "gateway"
 # Stands for the release's name, which only the rendering knows.
 PREFIX = "RELEASE-"
@@ -32,7 +33,11 @@ def texts() -> dict[str, str]:
     envoy = config.build(addresses.plan(layout.services(), PREFIX))
     head = "# Made by `make gen` from protos/ and services/; change those.\n"
     parts = yaml.safe_dump(_parts(), sort_keys=False, width=90)
-    return {"parts.yaml": head + parts, "envoy.json": json.dumps(envoy, indent=1) + "\n"}
+    return {
+        "parts.yaml": head + parts,
+        "envoy.json": json.dumps(envoy, indent=1) + "\n",
+        "alerts.yaml": ALERTS.read_text(),
+    }
 
 
 def write() -> None:

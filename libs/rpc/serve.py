@@ -80,6 +80,7 @@ async def _until_stopped(service_class: type[Any], settings: Settings) -> int:
         settings.replica,
         settings.trace_folder if settings.traces else None,
         settings.log_level,
+        settings.otlp_endpoint,
     )
     with metrics.served(settings.metrics_listen):
         async with running(service_class, settings, restart):

@@ -1,10 +1,13 @@
 """Replicas that come and go are found and forgotten by a real Envoy, and no call notices."""
 
 import asyncio
+import http.server
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from contextlib import asynccontextmanager
@@ -29,13 +32,37 @@ BUSY_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory):
+def backend():
+    """A trace backend that keeps what it is sent: its address, and (media type, body) of each."""
+    told = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            told.append((self.headers["content-type"], body))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", told
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory, backend):
     """Two replicas of workflow, and a rule for its canaries, of which there are none yet."""
     rules = tmp_path_factory.mktemp("rules") / "traffic.yaml"
     rules.write_text("canary: { workflow: { percent: 0 } }")
     home = tmp_path_factory.mktemp("own")
     with (
-        mock.patch.dict(os.environ, PODIUM_TRAFFIC=str(rules)),
+        mock.patch.dict(os.environ, PODIUM_TRAFFIC=str(rules), PODIUM_OTLP_ENDPOINT=backend[0]),
         brought_up(home, replicas={"workflow": 2}) as running,
     ):
         yield running
@@ -152,6 +179,42 @@ async def test_who_asks_for_a_canary_gets_one_while_there_is_one(own):
         process.wait()
     await eventually(lambda: address not in known(own))
     await read(3, **asking)
+
+
+def test_envoy_gives_the_figures_that_alerts_and_dashboard_ask_for(own):
+    folder = ROOT / "deploy" / "compose"
+    asked = (folder / "prometheus" / "alerts.yml").read_text()
+    asked += (folder / "grafana" / "dashboards" / "podium.json").read_text()
+    _, told = admin.get(Path(own.status().admin), "/stats/prometheus")
+    names = set(re.findall(r"^# TYPE (\w+) ", told, re.MULTILINE))
+    wanted = {name for name in re.findall(r"\benvoy_\w+", asked) if name != "envoy_cluster_name"}
+    assert wanted
+    assert wanted <= names
+
+
+async def test_a_trace_goes_through_envoy_to_the_backend(own, backend):
+    trace_id = "5bd66ef5095369c7b0d1f8f4bd33716a"
+    asked = urllib.request.Request(
+        f"{own.rest}/v1/workflows",
+        headers={"x-api-key": own.api_key, "traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"},
+    )
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert answer.status == 200
+
+    def services():
+        ours = [json.loads(body) for kind, body in backend[1] if kind == "application/json"]
+        found = {
+            each["value"]["stringValue"]
+            for told in ours
+            for resource in told["resourceSpans"]
+            if trace_id in json.dumps(resource["scopeSpans"])
+            for each in resource["resource"]["attributes"]
+            if each["key"] == "service.name"
+        }
+        by_envoy = [body for kind, body in backend[1] if kind == "application/x-protobuf"]
+        return found | {"envoy" for body in by_envoy if bytes.fromhex(trace_id) in body}
+
+    await eventually(lambda: services() >= {"gateway", "workflow", "envoy"}, within=15)
 
 
 async def test_without_its_registry_the_mesh_goes_on(own):

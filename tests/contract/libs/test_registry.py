@@ -24,8 +24,8 @@ async def known() -> AsyncIterator[Registry]:
         await redis.aclose()
 
 
-def replica(name: str, **more: object) -> Replica:
-    return Replica(replica=name, service="task", address=f"unix:/{name}", **more)  # type: ignore[arg-type]
+def replica(name: str, work: int = 0) -> Replica:
+    return Replica(replica=name, service="task", address=f"unix:/{name}", work=work)
 
 
 async def names(known: Registry) -> list[str]:
