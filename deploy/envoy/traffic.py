@@ -25,7 +25,7 @@ class Health(_Values):
 
     interval_s: float = Field(default=1, gt=0)
     timeout_s: float = Field(default=1, gt=0)
-    unhealthy_interval_s: float = Field(0.1, gt=0, description="while it does not answer")
+    unhealthy_interval_s: float = Field(default=0.1, gt=0, description="while it does not answer")
     unhealthy_after: int = Field(default=2, ge=1)
     healthy_after: int = Field(default=1, ge=1)
 

@@ -217,6 +217,25 @@ async def test_a_trace_goes_through_envoy_to_the_backend(own, backend):
     await eventually(lambda: services() >= {"gateway", "workflow", "envoy"}, within=15)
 
 
+async def test_whichever_replica_is_called_the_owner_of_the_session_does_the_work(own):
+    where = Path(own.status().admin)
+    await asyncio.to_thread(local.scale, own.home, {"browser_session": 2})
+    addresses = [Layout(own.home).target(f"browser_session-{n}") for n in (1, 2)]
+    async with aiohttp.ClientSession(headers={"x-api-key": own.api_key}) as session:
+        async with session.post(f"{own.rest}/v1/browser_sessions", json={}) as answer:
+            assert answer.status == 201
+            session_id = (await answer.json())["session"]["browser_session_id"]
+        path = f"{own.rest}/v1/browser_sessions/{session_id}"
+        before = admin.requests_served(where)
+        for _ in range(20):
+            async with session.post(f"{path}:evaluate", json={"expression": "6 * 7"}) as answer:
+                assert (await answer.json())["value"] == 42
+        after = admin.requests_served(where)
+        assert all(after[address] > before[address] for address in addresses)
+        async with session.post(f"{path}:close") as answer:
+            assert answer.status == 200
+
+
 async def test_without_its_registry_the_mesh_goes_on(own):
     valkey = own.process("valkey")
     before = known(own)
