@@ -209,7 +209,7 @@ class Universe:
                 break
             if self.clock.monotonic() > end:
                 return [*found, f"{made.run_id} has not ended: {run_pb2.RunState.Name(run.state)}"]
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(1.0)
         return found + self._judge(run, fail_at)
 
     def _judge(self, run: run_pb2.Run, fail_at: str) -> list[str]:
