@@ -21,7 +21,7 @@ from libs.db import SHARED, Database, Tx
 
 T = TypeVar("T")
 LONGEST_DELAY_S = 0.02
-STOPPED_S = 8.0
+STOPPED_S = 3.0
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Process:
         loop, dice = asyncio.get_running_loop(), self.dice
         if dice.over:
             raise asyncio.CancelledError
-        await asyncio.sleep(dice.random.uniform(0, LONGEST_DELAY_S))
+        await _moment(loop, dice.random.random() * LONGEST_DELAY_S)
         if not self.dead and dice.faults_left > 0:
             drawn = dice.random.random()
             if drawn < dice.crash:
@@ -170,6 +170,18 @@ class Calls:
             return working.result()
 
         return call
+
+
+def _moment(loop: asyncio.AbstractEventLoop, seconds: float) -> asyncio.Future[None]:
+    """What `asyncio.sleep` does, for half of its price: half of all that happens is this."""
+    passed = loop.create_future()
+    loop.call_later(seconds, _let_pass, passed)
+    return passed
+
+
+def _let_pass(passed: asyncio.Future[None]) -> None:
+    if not passed.done():
+        passed.set_result(None)
 
 
 async def _served(process: Process, method: Any, request: Any) -> Any:
