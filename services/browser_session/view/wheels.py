@@ -47,6 +47,7 @@ class Wheels:
     async def sweep(self) -> None:
         """Brings wheels and sockets in line with the rows, and writes down what was counted."""
         await self._pool.gateway.revoking.sweep()
+        await self._recordings.rescue()
         await self._write_usage()
         here = dict(self._pool.live)
         now, held, recorded = await self._db.read(
