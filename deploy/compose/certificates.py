@@ -1,12 +1,16 @@
 """Certificates of the mesh in containers, beside each part's secrets; `podium certs` in a volume.
 
-`python -m deploy.compose.certificates` renews them before they run out, for as long as it runs. The
-authority's key is in `root/`, which no part of the mesh ever sees.
+python -m deploy.compose.certificates                     renew what is due, again and again
+python -m deploy.compose.certificates renew               renew all of them now
+python -m deploy.compose.certificates replace-authority   and the authority too
+
+The authority's key is in `root/`, which no part of the mesh ever sees.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 from deploy.certs import keeper
@@ -26,10 +30,19 @@ def issuer(root: Path, owner: int) -> Issuer:
 
 
 def main() -> None:
-    """Renew what is due, again and again."""
+    """Do what was asked."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     root = Path(environment("PODIUM_SECRETS_DIR", "/secrets"))
-    keeper.keep(issuer(root, int(environment("PODIUM_OWNER", "10001"))))
+    ours = issuer(root, int(environment("PODIUM_OWNER", "10001")))
+    match sys.argv[1:]:
+        case []:
+            keeper.keep(ours)
+        case ["renew"]:
+            ours.issue_all()
+        case ["replace-authority"]:
+            ours.replace_authority()
+        case _:
+            raise SystemExit(__doc__)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deploy.envoy import clusters, routes
 from deploy.envoy.clusters import address
 from deploy.envoy.methods import grpc_services
-from deploy.envoy.tls import HTTP_1, HTTP_2, Tls, certified_caller, matrix
+from deploy.envoy.tls import HTTP_1, HTTP_2, LONGEST_CONNECTION, Tls, certified_caller, matrix
 
 GATEWAY = "gateway"
 TYPE = "type.googleapis.com/envoy.extensions"
@@ -115,7 +115,11 @@ def _mesh_manager(methods: routes.Methods, tls: Tls | None) -> dict:
         filters.append(rbac)
         host["request_headers_to_add"] = certified_caller()
     # A call's own deadline ends it; a quiet stream is a healthy one.
-    return _manager("mesh", host, filters) | {"stream_idle_timeout": "0s"}
+    manager = _manager("mesh", host, filters) | {"stream_idle_timeout": "0s"}
+    if tls:
+        lasts = {"max_connection_duration": LONGEST_CONNECTION}
+        manager["common_http_protocol_options"] = lasts
+    return manager
 
 
 def _metrics_manager() -> dict:

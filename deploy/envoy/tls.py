@@ -16,6 +16,9 @@ from libs.rpc import spiffe
 SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 IDENTITY, TRUSTED = "identity", "trusted"
+# After this long a connection is ended in good order and made anew, so that nobody goes on for ever
+# by a certificate that has run out meanwhile. A stream that is open is waited for.
+LONGEST_CONNECTION = "3600s"
 HTTP_2, HTTP_1 = "h2", "http/1.1"
 
 

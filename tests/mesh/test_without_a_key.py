@@ -1,7 +1,9 @@
 """Every path of the API document, through Envoy, without a good key: nothing opens."""
 
 import asyncio
+import json
 import re
+import urllib.request
 
 import aiohttp
 import pytest
@@ -16,10 +18,10 @@ OPEN = {"/", "/docs", "/healthz", "/live", "/openapi.json"}
 
 
 @pytest.fixture(scope="module")
-async def operations(mesh):
+def operations(mesh):
     """Each verb and path of the document that the edge itself serves."""
-    async with aiohttp.ClientSession() as http, http.get(f"{mesh.rest}/openapi.json") as answer:
-        paths = (await answer.json())["paths"]
+    with urllib.request.urlopen(f"{mesh.rest}/openapi.json", timeout=10) as answer:
+        paths = json.load(answer)["paths"]
     return [
         (verb.upper(), re.sub(r"\{[^}]*\}", "some_id", path))
         for path, its in paths.items()
