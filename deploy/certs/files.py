@@ -8,15 +8,29 @@ Whoever watches the folder sees one change, and a certificate never stands besid
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 CERTIFICATE, KEY, TRUSTED = "tls.crt", "tls.key", "ca.crt"
 DATA = "..data"
 PRIVATE = 0o600
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One at a time, also among processes: what two authorities sign at once fits neither."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def publish(folder: Path, files: Mapping[str, bytes], owner: int | None = None) -> None:

@@ -76,23 +76,29 @@ class Issuer:
 
     def issue_due(self) -> list[str]:
         """Give a certificate to whoever has none, or an old one, or another's; answers to whom."""
-        signer = self._authority()
-        if signer.certificate.not_valid_after_utc - self.now() < AUTHORITY_LEFT:
-            self.replace_authority()
-            return list(self.folders)
-        due = [part for part in self.folders if self._is_due(part, signer)]
-        for part in due:
-            self._issue(part, signer)
-        return due
+        with files.locked(self.authority):
+            signer = self._authority()
+            if signer.certificate.not_valid_after_utc - self.now() < AUTHORITY_LEFT:
+                self._replace_authority()
+                return list(self.folders)
+            due = [part for part in self.folders if self._is_due(part, signer)]
+            for part in due:
+                self._issue(part, signer)
+            return due
 
     def issue_all(self) -> None:
         """Give everybody a new certificate."""
-        signer = self._authority()
-        for part in self.folders:
-            self._issue(part, signer)
+        with files.locked(self.authority):
+            signer = self._authority()
+            for part in self.folders:
+                self._issue(part, signer)
 
     def replace_authority(self) -> None:
         """First all trust the old and the new one, then all are the new one's, then only it is."""
+        with files.locked(self.authority):
+            self._replace_authority()
+
+    def _replace_authority(self) -> None:
         old, new = self._authority(), Authority.make(self.now())
         for part, folder in self.folders.items():
             if kept := files.read(folder):

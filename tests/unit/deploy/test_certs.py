@@ -1,6 +1,7 @@
 """Certificates of the parts: what is in them, how they are kept, when they are renewed."""
 
 import stat
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -100,6 +101,27 @@ def test_while_an_authority_is_replaced_everybody_trusts_both(made):
     trusted = x509.load_pem_x509_certificates(files.read(made.folders["run"])["ca.crt"])
     assert len(trusted) == 1
     assert made.issue_due() == [], "all are of the new authority"
+
+
+def test_nobody_issues_while_an_authority_is_replaced(made):
+    begun, ended = threading.Event(), threading.Event()
+    seen = []
+
+    def pause(_seconds):
+        begun.set()
+        seen.append(ended.wait(timeout=0.2))
+
+    def issue():
+        begun.wait()
+        made.issue_all()
+        ended.set()
+
+    other = threading.Thread(target=issue)
+    other.start()
+    replace(made, pause=pause).replace_authority()
+    other.join()
+    assert seen == [False, False]
+    assert made.issue_due() == []
 
 
 def test_an_authority_near_its_end_is_replaced(made):
