@@ -119,7 +119,9 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             routes = Routes(methods)
             pages = Pages(upstreams.guards, openapi.document(routes.all))
             streaming = Streaming(settings.keep_alive_s)
-            tunnel = await stack.enter_async_context(tunnels(upstreams, admission))
+            tunnel = await stack.enter_async_context(
+                tunnels(upstreams, admission, channels.certificates)
+            )
             door = RestDoor(routes, admission, upstreams, streaming, pages, tunnel)
             rpcs = PublicRpcs(methods, admission, upstreams)
             reflection = EdgeReflection(methods, admission)
@@ -205,15 +207,10 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-async def _open_http(
-    settings: GatewaySettings,
-    certificates: Certificates | None,
-    door: RestDoor,
-    pages: Pages,
-    streaming: Streaming,
-) -> Stop:
-    """Open the REST door; answers how to drain it."""
-    config = uvicorn.Config(
+def _http_config(
+    settings: GatewaySettings, certificates: Certificates | None, door: RestDoor
+) -> uvicorn.Config:
+    return uvicorn.Config(
         door,
         **transport_of(settings.http_listen, certificates),
         ws="websockets-sansio",
@@ -229,7 +226,17 @@ async def _open_http(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(settings.drain_grace_s)),
     )
-    server = _HttpServer(config)
+
+
+async def _open_http(
+    settings: GatewaySettings,
+    certificates: Certificates | None,
+    door: RestDoor,
+    pages: Pages,
+    streaming: Streaming,
+) -> Stop:
+    """Open the REST door; answers how to drain it."""
+    server = _HttpServer(_http_config(settings, certificates, door))
     listener = _listener(settings.http_listen)
     serving = asyncio.create_task(server.serve([listener]), name="http")
     opening = asyncio.create_task(server.open.wait())

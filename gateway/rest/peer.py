@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from libs.rpc import spiffe
+from libs.rpc import https, spiffe
 from libs.rpc.certificates import Certificates, is_local
 
 log = logging.getLogger(__name__)
@@ -26,12 +26,11 @@ def transport_of(address: str, certificates: Certificates | None) -> dict[str, A
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             """Look at the certificate that was shown."""
             super().connection_made(transport)
-            shown = (transport.get_extra_info("peercert") or {}).get("subjectAltName", ())
-            if [value for kind, value in shown if kind == "URI"] != [envoy]:
+            if (shown := https.shown_by(transport)) != [envoy]:
                 log.warning("refused a connection that is not Envoy's: %s", shown)
                 transport.abort()
 
     return {
         "http": FromEnvoy,
-        "ssl_context_factory": lambda _config, _default: certificates.server_context(),
+        "ssl_context_factory": lambda _config, _default: https.server_context(certificates),
     }

@@ -7,7 +7,6 @@ ca.crt, changed together. They are looked at when a connection is made, not by a
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from libs.settings import Settings
 log = logging.getLogger(__name__)
 # More often would ask the file system at every call.
 LOOK_EVERY_S = 1.0
-HTTP_1 = ["http/1.1"]
 
 
 def is_local(address: str) -> bool:
@@ -48,16 +46,6 @@ class Version:
         """For a gRPC server; whoever connects must show a certificate."""
         pair = [(self.key, self.certificate)]
         return grpc.ssl_server_certificate_configuration(pair, self.trusted)
-
-    def server_context(self) -> ssl.SSLContext:
-        """For an HTTP/1.1 server, likewise."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_cert_chain(self.folder / "tls.crt", self.folder / "tls.key")
-        context.load_verify_locations(cadata=self.trusted.decode())
-        context.set_alpn_protocols(HTTP_1)
-        return context
 
 
 class Certificates:
@@ -109,21 +97,6 @@ class Certificates:
         return grpc.dynamic_ssl_server_credentials(
             used.server_configuration(), newer, require_client_authentication=True
         )
-
-    def server_context(self) -> ssl.SSLContext:
-        """For an HTTP/1.1 server, likewise."""
-        used = self.current()
-        first = present = used.server_context()
-
-        def choose(line: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-            nonlocal used, present
-            version = self.current()
-            if version is not used:
-                used, present = version, version.server_context()
-            line.context = present
-
-        first.sni_callback = choose  # type: ignore[assignment]
-        return first
 
     def _signature(self) -> tuple[Any, ...]:
         """What is another when any of the files is."""

@@ -12,9 +12,11 @@ from playwright.async_api import Error as BrowserError
 
 from libs import errors
 from libs.clock import Clock
+from libs.rpc.certificates import Certificates
 from libs.signals import Signals
 from libs.stopping import stop
 from services.task import store, wire
+from services.task.bridge import reachable
 from services.task.domain import Reason, TaskFailure
 
 CONNECT_TIMEOUT_MS = 5_000
@@ -39,8 +41,11 @@ class Attached:
 class Browsers:
     """Attaches to sessions and keeps the connection for the tasks that follow in the same run."""
 
-    def __init__(self, stub: Any, clock: Clock, signals: Signals) -> None:
+    def __init__(
+        self, stub: Any, clock: Clock, signals: Signals, certificates: Certificates | None = None
+    ) -> None:
         self._stub = stub
+        self._certificates = certificates
         self._clock = clock
         self._signals = signals
         self._generations: dict[Key, int] = {}
@@ -119,11 +124,12 @@ class Browsers:
         while True:
             way = await self._way(key)
             try:
-                browser = await driver.chromium.connect_over_cdp(
-                    way.cdp_url,
-                    headers={"Authorization": f"Bearer {way.token}"},
-                    timeout=CONNECT_TIMEOUT_MS,
-                )
+                async with reachable(way.cdp_url, self._certificates) as url:
+                    browser = await driver.chromium.connect_over_cdp(
+                        url,
+                        headers={"Authorization": f"Bearer {way.token}"},
+                        timeout=CONNECT_TIMEOUT_MS,
+                    )
                 break
             except BrowserError as error:
                 if self._clock.monotonic() > deadline:

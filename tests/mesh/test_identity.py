@@ -16,8 +16,10 @@ from deploy.certs.authority import Authority, Issued
 from deploy.certs.issuer import Issuer
 from deploy.layout import Layout
 from libs import errors
-from libs.rpc import client, identity, policy, spiffe
+from libs.rpc import client, https, identity, policy, spiffe
 from libs.rpc.certificates import Certificates, is_local
+from podium.browser_session.v1.browser_session_pb2 import LocateSessionRequest
+from podium.browser_session.v1.browser_session_pb2_grpc import BrowserSessionServiceStub
 from tests.mesh import doors
 from tests.mesh.conftest import brought_up
 from tests.mesh.world import world
@@ -204,6 +206,64 @@ async def test_a_part_speaks_to_nobody_who_is_not_envoy(secured, issuer):
     async with client.channel(address, Certificates(issuer.folders["gateway"])) as channel:
         said = [identity.bearer(token(secured, "gateway"))]
         assert isinstance(await refusal(channel, GET_RUN, said), errors.Unavailable)
+
+
+@pytest.fixture
+async def session(secured):
+    """A session of a browser in the mesh, and a link to drive it."""
+    async with doors.opened("rest", secured) as door:
+        made = await door.ask("browser_session.CreateSession", {})
+        found = {"browser_session_id": made["session"]["browser_session_id"]}
+        link = await door.ask("browser_session.CreateLink", {**found, "right": "RIGHT_DRIVE"})
+        yield found["browser_session_id"], link["cdp_url"]
+        await door.ask("browser_session.CloseSession", found)
+
+
+async def located(mesh, issuer, session):
+    """Where the browser is, for those inside the mesh, and the token of its link."""
+    session_id, cdp_url = session
+    link = cdp_url.partition("token=")[2]
+    async with line(mesh, issuer.folders["gateway"]) as channel:
+        stub = client.stub(BrowserSessionServiceStub, channel, token(mesh, "gateway"))
+        request = LocateSessionRequest(browser_session_id=session_id, token=link)
+        return (await stub.LocateSession(request)).url, {"authorization": f"Bearer {link}"}
+
+
+async def version_of(socket):
+    async with socket:
+        await socket.send_json({"id": 1, "method": "Browser.getVersion"})
+        return (await socket.receive_json(timeout=10))["result"]["product"]
+
+
+async def test_a_browser_is_reached_through_the_edge_and_by_its_drivers_over_tls(
+    secured, issuer, session
+):
+    async with aiohttp.ClientSession() as http:
+        assert "Chrome" in await version_of(await http.ws_connect(session[1]))
+    url, headers = await located(secured, issuer, session)
+    assert url.startswith("wss://")
+    for part in ("task", "gateway", "browser_session"):
+        mine = Certificates(issuer.folders[part])
+        async with https.session(mine, "browser_session") as http:
+            assert "Chrome" in await version_of(await http.ws_connect(url, headers=headers))
+
+
+async def test_a_browser_is_not_reached_by_other_parts_or_without_a_certificate(
+    secured, issuer, session
+):
+    url, headers = await located(secured, issuer, session)
+    async with https.session(Certificates(issuer.folders["webhook"]), "browser_session") as http:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await http.ws_connect(url, headers=headers)
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.ClientError):
+            await http.ws_connect(url, headers=headers, ssl=False)
+        with pytest.raises(aiohttp.ClientError):
+            await http.ws_connect(url.replace("wss:", "ws:"), headers=headers)
+    # Somebody else of the mesh, in the place of a replica with browsers, is not spoken to.
+    async with https.session(Certificates(issuer.folders["task"]), "run") as http:
+        with pytest.raises(aiohttp.ClientError):
+            await http.ws_connect(url, headers=headers)
 
 
 def client_context(issuer, part):
