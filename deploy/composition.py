@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from deploy import binaries, children, keys, layout, processes, state
+from deploy import binaries, children, keys, layout, ports, processes, state
+from deploy.certs.issuer import Issuer
 from deploy.envoy import config
+from deploy.envoy import tls as envoy_tls
 from deploy.layout import Layout
+from libs.rpc import spiffe
 
 GATEWAY = "gateway"
 # Imported by the supervisor before it forks, besides each service's own modules: what `serve`
@@ -28,6 +31,7 @@ class Composition:
     replicas_of: Mapping[str, int] = field(default_factory=dict)
     detached: bool = False
     first_start: bool = False  # the gateway has yet to make the first API key
+    tls: bool = False  # TCP with mutual TLS between the parts, in the place of unix sockets
 
     @property
     def admin_socket(self) -> Path:
@@ -50,6 +54,8 @@ class Composition:
         specs = [self._envoy()]
         if not os.environ.get("PODIUM_REDIS_URL"):
             specs.append(self._valkey())
+        if self.tls:
+            specs.append(self._keeper())
         return specs
 
     def modules(self) -> list[str]:
@@ -67,8 +73,20 @@ class Composition:
         ]
 
     def write_envoy_config(self) -> None:
-        """Envoy's configuration for exactly these replicas."""
+        """Envoy's configuration for exactly these replicas, and the certificates it names."""
+        if self.tls:
+            Issuer.of(self.layout.certificates).issue_due()
+            for name, content in envoy_tls.secrets(self._envoy_tls).items():
+                (self.layout.certificates / name).write_text(json.dumps(content))
         self.layout.envoy_config.write_text(json.dumps(config.build(self._plan()), indent=2))
+
+    def target(self, name: str) -> str:
+        """Where a part listens: its socket, or a port that it keeps as long as the mesh is up."""
+        if not self.tls:
+            return self.layout.target(name)
+        if name not in self._ports:
+            self._ports[name] = next(self._free_ports)
+        return self._ports[name]
 
     def describe(self, started_in_s: float, described: list[state.ChildState]) -> state.MeshState:
         """What the state file says."""
@@ -76,7 +94,8 @@ class Composition:
             pid=os.getpid(),
             started=processes.start_time(os.getpid()),
             edge=self.edge,
-            mesh_target=self.layout.target("mesh"),
+            mesh_target=self.target("mesh"),
+            tls=self.tls,
             admin=str(self.admin_socket),
             redis_url=self.redis_url,
             replicas=self.counts,
@@ -88,7 +107,7 @@ class Composition:
 
     def _replica(self, name: str, number: int, common: Mapping[str, str]) -> children.Spec:
         called = f"{name}-{number}"
-        addresses = [self.layout.target(called)]
+        addresses = [self.target(called)]
         own = {
             "PODIUM_SERVICE": name,
             "PODIUM_REPLICA": str(number),
@@ -97,8 +116,10 @@ class Composition:
             "PODIUM_VAULT_KEYS": self._keys.vault_of(name),
         }
         if name == GATEWAY:
-            addresses.append(self.layout.target(f"{called}-http"))
+            addresses.append(self.target(f"{called}-http"))
             own["PODIUM_HTTP_LISTEN"] = addresses[1]
+        if self.tls:
+            own["PODIUM_TLS_DIR"] = str(self.layout.certificates / name)
         module = GATEWAY if name == GATEWAY else f"services.{name}"
         return children.Spec(
             name=called,
@@ -112,7 +133,7 @@ class Composition:
         """What every replica is told; what the person set for themselves is kept."""
         told = {
             "PODIUM_HOME": str(self.layout.home),
-            "PODIUM_MESH_ADDRESS": self.layout.target("mesh"),
+            "PODIUM_MESH_ADDRESS": self.target("mesh"),
             "PODIUM_REDIS_URL": self.redis_url,
             "PODIUM_TOKEN_PUBLIC_KEY": self._keys.public,
         }
@@ -125,17 +146,31 @@ class Composition:
         return {name: os.environ.get(name, value) for name, value in usual.items()} | told
 
     @cached_property
+    def _ports(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _free_ports(self) -> Iterator[str]:
+        return ports.free()
+
+    @cached_property
+    def _envoy_tls(self) -> envoy_tls.Tls:
+        folder = self.layout.certificates
+        return envoy_tls.Tls(str(folder / spiffe.ENVOY), str(folder))
+
+    @cached_property
     def _keys(self) -> keys.Keys:
         return keys.keys_of(self.layout)
 
     def _plan(self) -> config.Plan:
         def targets(name: str, suffix: str = "") -> list[str]:
             numbers = range(1, self.counts[name] + 1)
-            return [self.layout.target(f"{name}-{number}{suffix}") for number in numbers]
+            return [self.target(f"{name}-{number}{suffix}") for number in numbers]
 
         return config.Plan(
             edge=self.edge,
-            mesh=self.layout.target("mesh"),
+            mesh=self.target("mesh"),
+            tls=self._envoy_tls if self.tls else None,
             admin=f"unix:{self.admin_socket}",
             services={name: targets(name) for name in layout.services()},
             gateway_grpc=targets(GATEWAY),
@@ -148,8 +183,14 @@ class Composition:
             *("--config-path", str(self.layout.envoy_config)),
             *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"),
         )
-        addresses = (self.edge, self.layout.target("mesh"))
+        addresses = (self.edge, self.target("mesh"))
         return children.Spec("envoy", self.layout.log("envoy"), begin, addresses=addresses)
+
+    def _keeper(self) -> children.Spec:
+        """Whoever renews certificates before they run out."""
+        begin = children.module("deploy.certs.keeper")
+        env = {"PODIUM_HOME": str(self.layout.home)}
+        return children.Spec("certs", self.layout.log("certs"), begin, env=env)
 
     def _valkey(self) -> children.Spec:
         folder = self.layout.data / "valkey"

@@ -6,6 +6,8 @@
     redis/     its configuration with the password
     client/    the API key, for whoever looks at the mesh from inside
 
+deploy/compose/certificates.py adds `tls/` to the folders of the parts, and one for Envoy.
+
 All of it is made from `root/`, which is kept, so that a second start changes nothing.
 """
 

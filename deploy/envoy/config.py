@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from deploy.envoy import clusters, routes
 from deploy.envoy.clusters import address
 from deploy.envoy.methods import grpc_services
+from deploy.envoy.tls import HTTP_1, HTTP_2, LONGEST_CONNECTION, Tls, certified_caller, matrix
 
+GATEWAY = "gateway"
 TYPE = "type.googleapis.com/envoy.extensions"
 LARGEST_HTTP_BODY_BYTES = 4 * 1024 * 1024  # The gateway's own limit is lower and speaks better.
 MOST_CONNECTIONS = 10_000
@@ -28,6 +30,7 @@ class Plan:
     gateway_grpc: Sequence[str]
     gateway_http: Sequence[str]
     metrics: str = ""  # where others may read Envoy's figures; empty: nowhere
+    tls: Tls | None = None  # None: nobody shows a certificate, as on sockets of one user
 
 
 def build(plan: Plan) -> dict:
@@ -35,13 +38,14 @@ def build(plan: Plan) -> dict:
     methods = {name: grpc_services(name) for name in plan.services}
     listeners = [
         _listener("edge", plan.edge, _edge_manager(methods)),
-        _listener("mesh", plan.mesh, _mesh_manager(methods)),
+        _listener(
+            "mesh",
+            plan.mesh,
+            _mesh_manager(methods, plan.tls),
+            plan.tls and plan.tls.downstream([*plan.services, GATEWAY]),
+        ),
     ]
-    its_clusters = [
-        *(clusters.grpc(name, targets) for name, targets in plan.services.items()),
-        clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc),
-        clusters.http(routes.GATEWAY_HTTP, plan.gateway_http),
-    ]
+    its_clusters = _clusters(plan)
     if plan.metrics:
         listeners.append(_listener("metrics", plan.metrics, _metrics_manager()))
         its_clusters.append(clusters.plain_http(routes.ADMIN, plan.admin))
@@ -53,7 +57,20 @@ def build(plan: Plan) -> dict:
     }
 
 
-def _listener(name: str, target: str, manager: dict) -> dict:
+def _clusters(plan: Plan) -> list[dict]:
+    """One for each service and for each of the gateway's doors."""
+
+    def as_(part: str, protocol: str = HTTP_2) -> dict | None:
+        return plan.tls and plan.tls.upstream(part, protocol)
+
+    return [
+        *(clusters.grpc(name, targets, as_(name)) for name, targets in plan.services.items()),
+        clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc, as_(GATEWAY)),
+        clusters.http(routes.GATEWAY_HTTP, plan.gateway_http, as_(GATEWAY, HTTP_1)),
+    ]
+
+
+def _listener(name: str, target: str, manager: dict, transport: dict | None = None) -> dict:
     return {
         "name": name,
         "address": address(target),
@@ -65,7 +82,8 @@ def _listener(name: str, target: str, manager: dict) -> dict:
                         "name": "envoy.filters.network.http_connection_manager",
                         "typed_config": manager,
                     }
-                ]
+                ],
+                **({"transport_socket": transport} if transport else {}),
             }
         ],
     }
@@ -88,10 +106,20 @@ def _manager(name: str, virtual_host: dict, filters: list[dict]) -> dict:
     }
 
 
-def _mesh_manager(methods: routes.Methods) -> dict:
-    host = {"name": "mesh", "domains": ["*"], "routes": routes.mesh(methods)}
+def _mesh_manager(methods: routes.Methods, tls: Tls | None) -> dict:
+    host: dict = {"name": "mesh", "domains": ["*"], "routes": routes.mesh(methods)}
+    filters = []
+    if tls:
+        every = [m for services in methods.values() for its in services.values() for m in its]
+        rbac = {"name": "envoy.filters.http.rbac", "typed_config": matrix(every, tls.environment)}
+        filters.append(rbac)
+        host["request_headers_to_add"] = certified_caller()
     # A call's own deadline ends it; a quiet stream is a healthy one.
-    return _manager("mesh", host, []) | {"stream_idle_timeout": "0s"}
+    manager = _manager("mesh", host, filters) | {"stream_idle_timeout": "0s"}
+    if tls:
+        lasts = {"max_connection_duration": LONGEST_CONNECTION}
+        manager["common_http_protocol_options"] = lasts
+    return manager
 
 
 def _metrics_manager() -> dict:
