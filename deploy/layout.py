@@ -41,6 +41,11 @@ class Layout:
         return self.home / "secrets"
 
     @property
+    def certificates(self) -> Path:
+        """A folder for each part with its certificate, and that of the authority."""
+        return self.secrets / "tls"
+
+    @property
     def state_file(self) -> Path:
         """What the running supervisor tells about itself."""
         return self.home / "supervisor.json"

@@ -70,6 +70,7 @@ class MeshStatus:
     api_key_file: Path  # holds the first API key; 0600
     first_start: bool  # True: this start made the API key, so print it once
     processes: list[Process] = field(default_factory=list)
+    tls: bool = False  # the parts speak TCP with mutual TLS, not unix sockets
     already_running: bool = False  # set by `up` when there was nothing to start
 
     def all_pids(self) -> list[int]:
@@ -87,6 +88,7 @@ def up(
     replicas: Mapping[str, int] | None = None,
     detach: bool = False,
     on_progress: Callable[[str], None] | None = None,
+    tls: bool = False,
 ) -> MeshStatus:
     """Start the mesh in `home` and return when every part is healthy; a running one is returned."""
     home = home.resolve()
@@ -100,6 +102,7 @@ def up(
         "edge": f"127.0.0.1:{edge_port}",
         "replicas": dict(replicas or {}),
         "detached": detach,
+        "tls": tls,
         "announce": writer,
     }
     supervisor = _start_supervisor(Layout(home), order, detach, writer)
@@ -178,6 +181,7 @@ def status(home: Path) -> MeshStatus | None:
         api_key_file=Layout(home).secrets / "api-key",
         first_start=found.first_start,
         processes=members,
+        tls=found.tls,
     )
 
 

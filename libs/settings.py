@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     service_token: str = Field("", description="proves to the others who this process is")
     token_public_key: str = Field("", description="checks the others' tokens; base64 of 32 bytes")
+    tls_dir: str = Field(
+        "", description="folder with tls.crt, tls.key and ca.crt; empty: no TLS between the parts"
+    )
+    tls_environment: str = Field("", description='part of every SPIFFE id, such as "staging"')
     vault_keys: str = Field("", description='keys for secrets at rest: {"1": "<base64>"}')
     log_level: str = "INFO"
     metrics_listen: str = Field("", description='"host:port" that serves figures for Prometheus')

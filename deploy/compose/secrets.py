@@ -7,6 +7,8 @@
     discovery/ the address of Redis, for the agent beside Envoy
     client/    the API key, for whoever looks at the mesh from inside
 
+deploy/compose/certificates.py adds `tls/` to the folders of the parts, and one for Envoy.
+
 All of it is made from `root/`, which is kept, so that a second start changes nothing.
 """
 

@@ -5,19 +5,28 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from deploy import binaries, layout
+from deploy.certs.issuer import Issuer
 from deploy.compose import addresses
 from deploy.discovery import files
-from deploy.envoy import config, traffic
+from deploy.envoy import config, tls, traffic
+from libs.rpc import spiffe
 
 
 def main() -> None:
     """Fail with Envoy's own words when it would refuse or warn."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for name, plan in (("local", _sample(folder)), ("compose", _compose())):
+        mtls = _tls(folder)
+        plans = {
+            "local": _sample(folder),
+            "local-tls": replace(_sample(folder), tls=mtls),
+            "compose": replace(_compose(), tls=mtls),
+        }
+        for name, plan in plans.items():
             if plan.endpoints:
                 files.prepare(Path(plan.endpoints), plan.clusters(), anew=True)
             file = folder / f"{name}.json"
@@ -32,6 +41,15 @@ def _validate(file: Path) -> None:
     complaints = done.stderr.strip()
     if done.returncode != 0 or complaints:
         raise SystemExit(f"Envoy does not accept {file.name}:\n{complaints}")
+
+
+def _tls(folder: Path) -> tls.Tls:
+    """Real certificates: Envoy reads them when it looks at the configuration."""
+    Issuer.of(folder).issue_due()
+    found = tls.Tls(str(folder / spiffe.ENVOY), str(folder))
+    for name, content in tls.secrets(found).items():
+        (folder / name).write_text(json.dumps(content))
+    return found
 
 
 def _compose() -> config.Plan:

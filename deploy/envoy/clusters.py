@@ -21,20 +21,20 @@ TCP_USER_TIMEOUT = {"level": 6, "name": 18, "int_value": 6_000, "state": "STATE_
 HEALTH_CHECK = {"interval_jitter": "0.1s", "unhealthy_edge_interval": "0.5s"}
 
 
-def grpc(name: str, targets: Sequence[str]) -> dict:
+def grpc(name: str, targets: Sequence[str], transport: dict | None = None) -> dict:
     """A cluster of gRPC servers that answer grpc.health.v1."""
     health = HEALTH_CHECK | {"grpc_health_check": {}}
     named = any(_is_name(target) for target in targets)
     http2 = HTTP2 | ({"connection_keepalive": KEEPALIVE} if named else {})
     protocol = {"explicit_http_config": {"http2_protocol_options": http2}}
-    return _cluster(name, targets, protocol, health)
+    return _cluster(name, targets, protocol, health, transport)
 
 
-def http(name: str, targets: Sequence[str]) -> dict:
+def http(name: str, targets: Sequence[str], transport: dict | None = None) -> dict:
     """A cluster of HTTP/1.1 servers that answer GET /healthz."""
     health = HEALTH_CHECK | {"http_health_check": {"path": "/healthz", "host": "gateway"}}
     protocol = {"explicit_http_config": {"http_protocol_options": {}}}
-    return _cluster(name, targets, protocol, health)
+    return _cluster(name, targets, protocol, health, transport)
 
 
 def address(target: str) -> dict:
@@ -56,9 +56,12 @@ def plain_http(name: str, target: str) -> dict:
     }
 
 
-def _cluster(name: str, targets: Sequence[str], protocol: dict, health: dict) -> dict:
+def _cluster(
+    name: str, targets: Sequence[str], protocol: dict, health: dict, transport: dict | None
+) -> dict:
     return {
         "name": name,
+        **({"transport_socket": transport} if transport else {}),
         **_discovery(targets),
         "lb_policy": "LEAST_REQUEST",
         "load_assignment": _endpoints(name, targets),

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from deploy.envoy import clusters, governing, routes, tracing
 from deploy.envoy.clusters import address
 from deploy.envoy.methods import grpc_services
+from deploy.envoy.tls import HTTP_1, HTTP_2, LONGEST_CONNECTION, Tls, certified_caller, matrix
 from deploy.envoy.traffic import Traffic
 
+GATEWAY = "gateway"
 TYPE = "type.googleapis.com/envoy.extensions"
 LARGEST_HTTP_BODY_BYTES = 4 * 1024 * 1024  # The gateway's own limit is lower and speaks better.
 
@@ -28,6 +30,7 @@ class Plan:
     gateway_grpc: Sequence[str]
     gateway_http: Sequence[str]
     metrics: str = ""  # where others may read Envoy's figures; empty: nowhere
+    tls: Tls | None = None  # None: nobody shows a certificate, as on sockets of one user
     endpoints: str = ""  # folder of files that say where the replicas are now; empty: as above
     traffic: Traffic = field(default_factory=Traffic)
     otlp: str = ""  # trace backend, "http://jaeger:4318"; empty: Envoy tells nobody of its spans
@@ -44,15 +47,15 @@ def build(plan: Plan) -> dict:
     methods = {name: grpc_services(name) for name in plan.services}
     listeners = [
         _listener("edge", plan.edge, _edge_manager(methods)),
-        _listener("mesh", plan.mesh, _mesh_manager(methods)),
+        _listener(
+            "mesh",
+            plan.mesh,
+            _mesh_manager(methods, plan.tls),
+            plan.tls and plan.tls.downstream([*plan.services, GATEWAY]),
+        ),
     ]
     _govern(listeners, plan)
-    its_clusters = [
-        *(clusters.grpc(name, targets) for name, targets in plan.services.items()),
-        clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc),
-        clusters.http(routes.GATEWAY_HTTP, plan.gateway_http),
-    ]
-    its_clusters = governing.clusters(its_clusters, plan.traffic, plan.endpoints)
+    its_clusters = governing.clusters(_clusters(plan), plan.traffic, plan.endpoints)
     if plan.otlp:
         its_clusters.append(clusters.plain_http(tracing.CLUSTER, tracing.target(plan.otlp)))
     if plan.metrics:
@@ -81,7 +84,20 @@ def _govern(listeners: list[dict], plan: Plan) -> None:
                 manager["http_filters"] = filters
 
 
-def _listener(name: str, target: str, manager: dict) -> dict:
+def _clusters(plan: Plan) -> list[dict]:
+    """One for each service and for each of the gateway's doors."""
+
+    def as_(part: str, protocol: str = HTTP_2) -> dict | None:
+        return plan.tls and plan.tls.upstream(part, protocol)
+
+    return [
+        *(clusters.grpc(name, targets, as_(name)) for name, targets in plan.services.items()),
+        clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc, as_(GATEWAY)),
+        clusters.http(routes.GATEWAY_HTTP, plan.gateway_http, as_(GATEWAY, HTTP_1)),
+    ]
+
+
+def _listener(name: str, target: str, manager: dict, transport: dict | None = None) -> dict:
     return {
         "name": name,
         "address": address(target),
@@ -93,7 +109,8 @@ def _listener(name: str, target: str, manager: dict) -> dict:
                         "name": "envoy.filters.network.http_connection_manager",
                         "typed_config": manager,
                     }
-                ]
+                ],
+                **({"transport_socket": transport} if transport else {}),
             }
         ],
     }
@@ -116,10 +133,20 @@ def _manager(name: str, virtual_host: dict, filters: list[dict]) -> dict:
     }
 
 
-def _mesh_manager(methods: routes.Methods) -> dict:
-    host = {"name": "mesh", "domains": ["*"], "routes": routes.mesh(methods)}
+def _mesh_manager(methods: routes.Methods, tls: Tls | None) -> dict:
+    host: dict = {"name": "mesh", "domains": ["*"], "routes": routes.mesh(methods)}
+    filters = []
+    if tls:
+        every = [m for services in methods.values() for its in services.values() for m in its]
+        rbac = {"name": "envoy.filters.http.rbac", "typed_config": matrix(every, tls.environment)}
+        filters.append(rbac)
+        host["request_headers_to_add"] = certified_caller()
     # A call's own deadline ends it; a quiet stream is a healthy one.
-    return _manager("mesh", host, []) | {"stream_idle_timeout": "0s"}
+    manager = _manager("mesh", host, filters) | {"stream_idle_timeout": "0s"}
+    if tls:
+        lasts = {"max_connection_duration": LONGEST_CONNECTION}
+        manager["common_http_protocol_options"] = lasts
+    return manager
 
 
 def _metrics_manager() -> dict:

@@ -29,10 +29,14 @@ SHOWN_RECOVERIES = 10
 @click.option(
     "--detach", is_flag=True, help="Let the mesh outlive this terminal; end it with `podium down`."
 )
+@click.option(
+    "--tls", is_flag=True, help="TCP with mutual TLS between the parts, not unix sockets."
+)
 @terminal
-def up(term: Terminal, edge_port: int, replicas: str, detach: bool) -> None:
+def up(term: Terminal, edge_port: int, replicas: str, detach: bool, tls: bool) -> None:
     """Start the mesh on this machine and return when every part is healthy."""
-    mesh = bring_up(term, edge_port, local.parse_replicas(replicas) if replicas else None, detach)
+    counts = local.parse_replicas(replicas) if replicas else None
+    mesh = bring_up(term, edge_port, counts, detach, tls)
     if term.as_json:
         term.emit(_facts(mesh))
         return
@@ -49,10 +53,11 @@ def bring_up(
     edge_port: int = local.DEFAULT_EDGE_PORT,
     replicas: dict[str, int] | None = None,
     detach: bool = False,
+    tls: bool = False,
 ) -> local.MeshStatus:
     """Start the mesh unless it runs, telling on stderr how it comes along."""
     progress = None if term.as_json else term.say
-    return local.up(term.home, edge_port, replicas, detach, on_progress=progress)
+    return local.up(term.home, edge_port, replicas, detach, on_progress=progress, tls=tls)
 
 
 @click.command(cls=Command)
@@ -109,7 +114,8 @@ def _print_status(term: Terminal, mesh: local.MeshStatus, told: dict[str, Any]) 
         f" (supervisor {mesh.supervisor_pid}, up in {mesh.started_in_s:.1f} s, home {mesh.home})"
     )
     replicas = ", ".join(f"{name} {count}" for name, count in mesh.replicas.items())
-    term.tell(f"Replicas: {replicas}\n")
+    between = "mutual TLS" if mesh.tls else "unix sockets"
+    term.tell(f"Replicas: {replicas}; between them: {between}\n")
     table = _table("process", "state", "pid", "restarts", "log")
     for process in mesh.processes:
         colour = "green" if process.state == "healthy" else "yellow"

@@ -34,6 +34,7 @@ COMMANDS = {
     "webhooks": "webhooks",
     "alerts": "alerts",
     "admin": "admin",
+    "certs": "certs",
     "call": "calling",
     "trace": "tracing",
     "demo": "demo",

@@ -17,6 +17,7 @@ from libs.db import Database
 from libs.events.bus import Bus
 from libs.recovery import Recoveries
 from libs.rpc import client, policy
+from libs.rpc.certificates import Certificates
 from libs.secrets import Vault
 from libs.settings import Settings
 from libs.shedding import Shedding
@@ -58,6 +59,11 @@ class Mesh:
         settings = self.settings
         return Recoveries(self.db, self.clock, settings.service, settings.replica, settings.home)
 
+    @cached_property
+    def certificates(self) -> Certificates | None:
+        """What this process proves itself with over TCP; None where there is no TLS."""
+        return Certificates.of(self.settings)
+
     def stub(self, stub_class: type[Stub]) -> Stub:
         """Another service's stub, through Envoy unless the settings name a peer's address."""
         service = policy.short_name(stub_class.__module__)
@@ -67,7 +73,7 @@ class Mesh:
     def channel(self, address: str) -> grpc.aio.Channel:
         """The process's one channel to an address."""
         if address not in self._channels:
-            self._channels[address] = client.channel(address)
+            self._channels[address] = client.channel(address, self.certificates)
         return self._channels[address]
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:

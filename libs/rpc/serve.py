@@ -14,7 +14,6 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -34,9 +33,11 @@ from libs.recovery.database import DatabaseWatch
 from libs.recovery.memory import MemoryWatch, resident_mib
 from libs.relay import Relay
 from libs.rpc import policy
+from libs.rpc.certificates import listen
 from libs.rpc.chain import ServerChain
 from libs.rpc.client import LARGEST_MESSAGE_BYTES
 from libs.rpc.mesh import Mesh
+from libs.rpc.peers import peers_of
 from libs.settings import Settings, load
 from libs.signals import Signals
 
@@ -220,7 +221,9 @@ async def _start_server(service: Any, mesh: Mesh) -> tuple[grpc.aio.Server, Any]
     server = grpc.aio.server(
         options=SERVER_OPTIONS,
         interceptors=[
-            ServerChain(settings.token_public_key, shedding=mesh.shedding),
+            ServerChain(
+                settings.token_public_key, shedding=mesh.shedding, peers=peers_of(mesh.certificates)
+            ),
             aio_server_interceptor(filter_=filters.negate(filters.health_check())),
         ],
     )
@@ -230,10 +233,7 @@ async def _start_server(service: Any, mesh: Mesh) -> tuple[grpc.aio.Server, Any]
     status = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection([described.full_name, reflection.SERVICE_NAME], server)
-    if settings.listen.startswith("unix:"):
-        Path(settings.listen.removeprefix("unix:")).unlink(missing_ok=True)
-    if server.add_insecure_port(settings.listen) == 0:
-        raise SystemExit(f"cannot listen at {settings.listen}")
+    listen(server, settings.listen, mesh.certificates)
     await server.start()
     for name in ("", described.full_name):
         await status.set(name, health_pb2.HealthCheckResponse.SERVING)

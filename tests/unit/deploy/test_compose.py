@@ -9,7 +9,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 from deploy import layout
-from deploy.compose import addresses, secrets
+from deploy.compose import addresses, certificates, secrets
 from deploy.discovery import __main__ as discovery
 from deploy.envoy import config, traffic
 from libs import metrics
@@ -39,7 +39,7 @@ def test_a_container_can_do_nothing_it_need_not_do(name):
     assert "privileged" not in container
     is_root = container.get("user", "0:0") == "0:0"
     # They become another user by themselves, but for the one that hands out the secrets.
-    assert not is_root or name in ("postgres", "redis", "prepare")
+    assert not is_root or name in ("postgres", "redis", "prepare", "certs")
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -82,6 +82,34 @@ def test_each_part_gets_what_it_may_know(tmp_path):
     for name in [*PARTS, "client", "root"]:
         modes = {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / name).iterdir()}
         assert modes == {0o400}
+
+
+def test_each_part_has_its_own_certificate_where_envoy_and_the_settings_look(tmp_path):
+    made = certificates.issuer(tmp_path, 10001)
+    assert set(made.issue_due()) == {*PARTS, "envoy"}
+    assert {entry.spiffe_id for entry in made.entries()} >= {"spiffe://podium/run"}
+    assert not [folder for folder in made.folders.values() if not (folder / "tls.key").exists()]
+    assert made.owners["envoy"] == int(CONTAINERS["envoy"]["user"].split(":")[0])
+    assert made.owners["run"] == int(CONTAINERS["run"]["user"].split(":")[0])
+    # In each container the folder of the part alone is mounted.
+    assert made.folders["run"] == tmp_path / "run" / "tls"
+    assert CONTAINERS["run"]["environment"]["PODIUM_TLS_DIR"] == "/secrets/tls"
+    assert addresses.TLS.folder == "/secrets/tls"
+    assert "envoy-secrets:/secrets:ro" in CONTAINERS["envoy"]["volumes"]
+
+
+@pytest.mark.parametrize("name", ["prepare", "certs"])
+def test_whoever_makes_certificates_reaches_every_folder(name):
+    mounted = dict(volume.split(":")[:2][::-1] for volume in CONTAINERS[name]["volumes"])
+    for part in [*PARTS, "envoy"]:
+        assert mounted[f"/secrets/{part}"] == f"{part.replace('_', '-')}-secrets"
+    assert "/secrets/root" in mounted
+
+
+def test_nobody_else_sees_the_authority():
+    for name, container in CONTAINERS.items():
+        sees = any(volume.startswith("root-secrets") for volume in container.get("volumes", ()))
+        assert sees == (name in ("prepare", "certs"))
 
 
 def test_what_was_made_is_kept(tmp_path):
