@@ -77,7 +77,8 @@ def _cluster(
         "name": name,
         **({"transport_socket": transport} if transport else {}),
         **_discovery(targets),
-        "connect_timeout": "1s",
+        # A handshake needs the other end's interpreter, which may be busy.
+        "connect_timeout": "2s" if transport else "1s",
         "lb_policy": "LEAST_REQUEST",
         "load_assignment": _endpoints(name, targets),
         "typed_extension_protocol_options": {
