@@ -77,8 +77,8 @@ bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|w
 	@$(PY) -m tests.bench --what "$(WHAT)" --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
 
 .PHONY: compose-up
-compose-up: ## build and start the mesh in containers (FULL=1: with Prometheus and Grafana)
-	@$(COMPOSE) $(if $(FULL),--profile full) up --build --detach --wait
+compose-up: ## build and start the mesh in containers (FULL=1: with Prometheus, Grafana and Jaeger)
+	@$(if $(FULL),PODIUM_OTLP_ENDPOINT=http://jaeger:4318) $(COMPOSE) $(if $(FULL),--profile full) up --build --detach --wait
 
 .PHONY: compose-demo
 compose-demo: ## the same, and run the demo in it to its end

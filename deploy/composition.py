@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from deploy import binaries, children, keys, layout, ports, processes, state
 from deploy.certs.issuer import Issuer
-from deploy.envoy import config
+from deploy.discovery import files
+from deploy.envoy import config, traffic
 from deploy.envoy import tls as envoy_tls
 from deploy.layout import Layout
 from libs.rpc import spiffe
 
 GATEWAY = "gateway"
+DISCOVERY = "discovery"
 # Imported by the supervisor before it forks, besides each service's own modules: what `serve`
 # imports late. Nothing here starts a thread or a channel.
 HEAVY = ("libs.rpc.serve", "sqlalchemy.dialects.sqlite")
@@ -61,24 +63,36 @@ class Composition:
     def modules(self) -> list[str]:
         """Every service's door and what it needs."""
         doors = [f"services.{name}.service" for name in layout.services()]
-        return [*HEAVY, *doors, "gateway.app"]
+        return [*HEAVY, *doors, "gateway.app", "deploy.discovery.agent"]
 
     def replicas(self) -> list[children.Spec]:
         """Every replica of every service, and the gateways."""
         common = self._environment()
-        return [
+        numbered = [
             self._replica(name, number, common)
             for name, count in self.counts.items()
             for number in range(1, count + 1)
         ]
+        return [self._discovery(common), *numbered]
+
+    def scaled(self) -> Composition:
+        """The same with as many replicas as the scale file now says."""
+        wanted = json.loads(self.layout.scale_file.read_text())
+        made = replace(self, replicas_of={**self.counts, **wanted})
+        # Who is there stays where it is.
+        made.__dict__.update(_ports=self._ports, _free_ports=self._free_ports)
+        return made
 
     def write_envoy_config(self) -> None:
-        """Envoy's configuration for exactly these replicas, and the certificates it names."""
+        """Envoy's configuration, at first exactly these replicas, and the certificates it names."""
         if self.tls:
             Issuer.of(self.layout.certificates).issue_due()
             for name, content in envoy_tls.secrets(self._envoy_tls).items():
                 (self.layout.certificates / name).write_text(json.dumps(content))
-        self.layout.envoy_config.write_text(json.dumps(config.build(self._plan()), indent=2))
+        plan = self._plan()
+        self.layout.scale_file.unlink(missing_ok=True)
+        files.prepare(self.layout.endpoints, plan.clusters(), anew=True)
+        self.layout.envoy_config.write_text(json.dumps(config.build(plan), indent=2))
 
     def target(self, name: str) -> str:
         """Where a part listens: its socket, or a port that it keeps as long as the mesh is up."""
@@ -127,7 +141,13 @@ class Composition:
             begin=children.module(module),
             env={**common, **own},
             addresses=tuple(addresses),
+            behind_envoy=True,
         )
+
+    def _discovery(self, common: Mapping[str, str]) -> children.Spec:
+        own = {"PODIUM_REPLICA": "1", "PODIUM_ENDPOINTS": str(self.layout.endpoints)}
+        begin = children.module("deploy.discovery")
+        return children.Spec(DISCOVERY, self.layout.log(DISCOVERY), begin, {**common, **own})
 
     def _environment(self) -> dict[str, str]:
         """What every replica is told; what the person set for themselves is kept."""
@@ -175,6 +195,9 @@ class Composition:
             services={name: targets(name) for name in layout.services()},
             gateway_grpc=targets(GATEWAY),
             gateway_http=targets(GATEWAY, "-http"),
+            endpoints=str(self.layout.endpoints),
+            traffic=traffic.load(),
+            otlp=os.environ.get("PODIUM_OTLP_ENDPOINT", ""),
         )
 
     def _envoy(self) -> children.Spec:

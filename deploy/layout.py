@@ -61,6 +61,16 @@ class Layout:
         return self.home / "envoy.json"
 
     @property
+    def endpoints(self) -> Path:
+        """The files that tell Envoy where the replicas are now."""
+        return self.home / "endpoints"
+
+    @property
+    def scale_file(self) -> Path:
+        """How many replicas are wanted, for a supervisor that is told to look."""
+        return self.home / "scale.json"
+
+    @property
     def sockets(self) -> Path:
         """`run/` of the home, or a short private folder when the home's path is too long."""
         inside = self.home / "run"

@@ -20,17 +20,21 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy import binaries, layout, processes, state
+from deploy.alarms import LOOK_SIGNAL
 from deploy.envoy import admin
 from deploy.layout import Layout
 
 DEFAULT_EDGE_PORT = 8080
 MOST_REPLICAS = 16
 END_WITHIN_S = 20.0
+SCALED_WITHIN_S = 30.0
+LOOK_EVERY_S = 0.05
 
 
 class MeshProblem(Exception):
@@ -131,6 +135,28 @@ def down(home: Path) -> bool:
         if processes.is_running(pid, started) and not processes.wait_for_end(pid, 5.0):
             raise MeshProblem(f"process {pid} of the mesh does not end")
     return True
+
+
+def scale(home: Path, wanted: Mapping[str, int], within_s: float = SCALED_WITHIN_S) -> MeshStatus:
+    """Have so many replicas of these services, and return when it is so."""
+    _check_replicas(wanted)
+    where = Layout(home.resolve())
+    running = state.read(where)
+    if running is None:
+        raise MeshProblem(f"the mesh of {where.home} is not up")
+    scratch = where.scale_file.with_suffix(".tmp")
+    scratch.write_text(json.dumps(dict(wanted)))
+    scratch.replace(where.scale_file)
+    os.kill(running.pid, LOOK_SIGNAL)
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        now = status(where.home)
+        if now is None:
+            raise MeshProblem("the mesh ended meanwhile")
+        if now.healthy and all(now.replicas[name] == count for name, count in wanted.items()):
+            return now
+        time.sleep(LOOK_EVERY_S)
+    raise MeshProblem(f"not every replica is healthy after {within_s:.0f} s; see `podium status`")
 
 
 def status(home: Path) -> MeshStatus | None:

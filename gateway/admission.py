@@ -38,13 +38,14 @@ class Admission:
             run_id="",
             workflow_run_id="",
             task_id="",
+            canary=entry.canary,
         )
         return entry
 
     async def admit(self, headers: Mapping[str, str]) -> Caller:
         """Identify the caller and count the call; from here on the work is its organisation's."""
         caller = await self._keys.identify(headers)
-        context.assign(organization_id=caller.organization_id)
+        context.assign(organization_id=caller.organization_id, caller=caller.key_id)
         self._rate.take(caller.key_id)
         return caller
 

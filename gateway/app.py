@@ -25,6 +25,9 @@ from gateway.alarms import Alarms
 from gateway.auth import Keys, ensure_first_key
 from gateway.catalog import Method, internal_methods, public_methods
 from gateway.limits import RateLimit
+from gateway.mesh.service import MeshRpcs
+from gateway.mesh.standing import Standing
+from gateway.mesh.tuning import tuned
 from gateway.proxy import PublicRpcs
 from gateway.reflection import EdgeReflection
 from gateway.rest import openapi
@@ -85,7 +88,7 @@ async def _until_stopped(settings: GatewaySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     folder = settings.trace_folder if settings.traces else None
-    telemetry.start(SERVICE, settings.replica, folder, settings.log_level)
+    telemetry.start(SERVICE, settings.replica, folder, settings.log_level, settings.otlp_endpoint)
     with metrics.served(settings.metrics_listen):
         async with running(settings):
             log.info("serving REST at %s, gRPC at %s", settings.http_listen, settings.listen)
@@ -111,13 +114,12 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             methods = public_methods()
             known = (*methods, *internal_methods())
             upstreams = Upstreams(channels.to, known, settings, clock, alarms.breaker_opened)
-            admission = Admission(
-                Keys(db, clock, settings.key_cache_s),
-                RateLimit(settings.rate_per_s, settings.rate_burst, clock),
-                peers_of(channels.certificates),
-            )
+            rate = RateLimit(settings.rate_per_s, settings.rate_burst, clock)
+            standing = await stack.enter_async_context(_standing(settings, db, upstreams, rate))
+            keys = Keys(db, clock, settings.key_cache_s)
+            admission = Admission(keys, rate, peers_of(channels.certificates))
             routes = Routes(methods)
-            pages = Pages(upstreams.guards, openapi.document(routes.all))
+            pages = Pages(openapi.document(routes.all))
             streaming = Streaming(settings.keep_alive_s)
             tunnel = await stack.enter_async_context(
                 tunnels(upstreams, admission, channels.certificates)
@@ -127,13 +129,27 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             reflection = EdgeReflection(methods, admission)
             stop_grpc = await _open_grpc(settings, channels.certificates, rpcs, reflection)
             stop_http = await _open_http(settings, channels.certificates, door, pages, streaming)
+            standing.begin()
             try:
                 yield Gateway(settings, db, upstreams, pages, streaming, methods, first_start)
             finally:
+                await standing.leave()
                 # Both at once: each may need the whole grace period.
                 await asyncio.gather(stop_grpc(), stop_http())
     finally:
         await db.close()
+
+
+@asynccontextmanager
+async def _standing(
+    settings: GatewaySettings, db: Database, upstreams: Upstreams, rate: RateLimit
+) -> AsyncIterator[Standing]:
+    """The gateway's place in the mesh, and the RPCs that it answers about the mesh."""
+    heeding = tuned(settings, upstreams.guards, rate)
+    async with Standing.open(settings, db, heeding) as standing:
+        own = MeshRpcs(db, standing.registry, upstreams.guards, standing.changed)
+        upstreams.own = own.handlers()
+        yield standing
 
 
 class _Channels:

@@ -13,6 +13,7 @@ from pathlib import Path
 from deploy import layout
 from deploy.compose import certificates, secrets
 from deploy.compose.addresses import TLS, plan
+from deploy.discovery import __main__ as discovery
 from deploy.envoy import config, tls
 from libs.settings import environment
 
@@ -28,6 +29,8 @@ def main() -> None:
     _write(folder / "envoy.json", config.build(plan(services)))
     for name, content in tls.secrets(TLS).items():
         _write(folder / name, content)
+    if watched := plan(services).endpoints:
+        _prepare_endpoints(Path(watched), owner)
     print("secrets written:" if made else "the secrets are there", *made, flush=True)
     print("certificates made:" if renewed else "the certificates are fresh", *renewed, flush=True)
 
@@ -37,6 +40,13 @@ def _write(path: Path, content: dict) -> None:
     scratch.write_text(json.dumps(content, indent=2))
     os.chmod(scratch, 0o444)  # noqa: PTH101 - it holds nothing secret, and Envoy is another user.
     scratch.replace(path)
+
+
+def _prepare_endpoints(folder: Path, owner: int) -> None:
+    """Envoy does not start without the files that the agent will write."""
+    discovery.prepare(folder)
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, owner, owner)
 
 
 if __name__ == "__main__":

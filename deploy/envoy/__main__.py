@@ -11,7 +11,8 @@ from pathlib import Path
 from deploy import binaries, layout
 from deploy.certs.issuer import Issuer
 from deploy.compose import addresses
-from deploy.envoy import config, tls
+from deploy.discovery import files
+from deploy.envoy import config, tls, traffic
 from libs.rpc import spiffe
 
 
@@ -26,6 +27,8 @@ def main() -> None:
             "compose": replace(_compose(), tls=mtls),
         }
         for name, plan in plans.items():
+            if plan.endpoints:
+                files.prepare(Path(plan.endpoints), plan.clusters(), anew=True)
             file = folder / f"{name}.json"
             file.write_text(json.dumps(config.build(plan)))
             _validate(file)
@@ -66,6 +69,10 @@ def _sample(folder: Path) -> config.Plan:
         services={name: sockets(name) for name in layout.services()},
         gateway_grpc=sockets("gateway"),
         gateway_http=sockets("gateway-http"),
+        endpoints=str(folder / "endpoints"),
+        otlp="http://127.0.0.1:4318",
+        # Every kind of rule, for Envoy to look at.
+        traffic=traffic.load().model_copy(update={"canary": {"task": traffic.Canary(percent=5)}}),
     )
 
 

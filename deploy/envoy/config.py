@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from deploy.envoy import clusters, routes
+from deploy.envoy import clusters, governing, routes, tracing
 from deploy.envoy.clusters import address
 from deploy.envoy.methods import grpc_services
 from deploy.envoy.tls import HTTP_1, HTTP_2, LONGEST_CONNECTION, Tls, certified_caller, matrix
+from deploy.envoy.traffic import Traffic
 
 GATEWAY = "gateway"
 TYPE = "type.googleapis.com/envoy.extensions"
 LARGEST_HTTP_BODY_BYTES = 4 * 1024 * 1024  # The gateway's own limit is lower and speaks better.
-MOST_CONNECTIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,15 @@ class Plan:
     gateway_http: Sequence[str]
     metrics: str = ""  # where others may read Envoy's figures; empty: nowhere
     tls: Tls | None = None  # None: nobody shows a certificate, as on sockets of one user
+    endpoints: str = ""  # folder of files that say where the replicas are now; empty: as above
+    traffic: Traffic = field(default_factory=Traffic)
+    otlp: str = ""  # trace backend, "http://jaeger:4318"; empty: Envoy tells nobody of its spans
+
+    def clusters(self) -> dict[str, Sequence[str]]:
+        """Every cluster of replicas, with where they are at first."""
+        edge = {routes.GATEWAY_GRPC: self.gateway_grpc, routes.GATEWAY_HTTP: self.gateway_http}
+        canaries = {governing.canary_of(name): () for name in self.traffic.canary}
+        return {**self.services, **edge, **canaries}
 
 
 def build(plan: Plan) -> dict:
@@ -45,16 +54,34 @@ def build(plan: Plan) -> dict:
             plan.tls and plan.tls.downstream([*plan.services, GATEWAY]),
         ),
     ]
-    its_clusters = _clusters(plan)
+    _govern(listeners, plan)
+    its_clusters = governing.clusters(_clusters(plan), plan.traffic, plan.endpoints)
+    if plan.otlp:
+        its_clusters.append(clusters.plain_http(tracing.CLUSTER, tracing.target(plan.otlp)))
     if plan.metrics:
         listeners.append(_listener("metrics", plan.metrics, _metrics_manager()))
         its_clusters.append(clusters.plain_http(routes.ADMIN, plan.admin))
     return {
         "node": {"id": "podium", "cluster": "podium"},
         "admin": {"address": address(plan.admin)},
-        "overload_manager": _overload_manager(),
+        "overload_manager": _overload_manager(plan.traffic.edge.connections),
         "static_resources": {"listeners": listeners, "clusters": its_clusters},
     }
+
+
+def _govern(listeners: list[dict], plan: Plan) -> None:
+    """Puts the rules of the values file upon what the listeners do."""
+    for listener in listeners:
+        for chain in listener["filter_chains"]:
+            manager = chain["filters"][0]["typed_config"]
+            for host in manager["route_config"]["virtual_hosts"]:
+                host["routes"] = governing.routes(host["routes"], plan.traffic, plan.endpoints)
+            if plan.otlp:
+                manager["tracing"] = tracing.of(plan.otlp)
+            if listener["name"] == "edge":
+                # Before all else: what is too much costs nobody anything.
+                filters = [*governing.rate_limit(plan.traffic), *manager["http_filters"]]
+                manager["http_filters"] = filters
 
 
 def _clusters(plan: Plan) -> list[dict]:
@@ -220,10 +247,10 @@ def _problem(not_grpc: dict, status: int) -> dict:
     }
 
 
-def _overload_manager() -> dict:
+def _overload_manager(most_connections: int) -> dict:
     limit = {
         "@type": f"{TYPE}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        "max_active_downstream_connections": MOST_CONNECTIONS,
+        "max_active_downstream_connections": most_connections,
     }
     name = "envoy.resource_monitors.global_downstream_max_connections"
     return {"resource_monitors": [{"name": name, "typed_config": limit}]}

@@ -18,6 +18,7 @@ from deploy.envoy import config, tls
 from libs.rpc import policy
 
 FILES = layout.ROOT / "deploy" / "chart" / "files"
+ALERTS = layout.ROOT / "deploy" / "compose" / "prometheus" / "alerts.yml"
 GATEWAY = "gateway"
 # Stands for the release's name, which only the rendering knows.
 PREFIX = "RELEASE-"
@@ -38,6 +39,7 @@ def texts() -> dict[str, str]:
     told = {"envoy.json": envoy, **tls.secrets(TLS)}
     return {
         "parts.yaml": head + parts,
+        "alerts.yaml": ALERTS.read_text(),
         **{name: json.dumps(content, indent=1) + "\n" for name, content in told.items()},
     }
 

@@ -22,6 +22,7 @@ DEFAULT_HOME = Path("var")
 COMMANDS = {
     "up": "mesh",
     "down": "mesh",
+    "scale": "mesh",
     "status": "mesh",
     "run": "runs",
     "watch": "runs",

@@ -127,8 +127,8 @@ async def context_of_call(call: Call) -> AsyncIterator[None]:
     found = context.extract(call.metadata, call.caller)
     if call.rpc.needs_organization and not found.organization_id:
         raise errors.Unauthenticated("the call names no organisation", reason="NO_ORGANIZATION")
-    names = ("request_id", "organization_id", "caller", "run_id", "workflow_run_id", "task_id")
-    with context.bind(**{name: getattr(found, name) for name in names}):
+    carried = {name: getattr(found, name) for name, _key in context.CARRIED}
+    with context.bind(caller=found.caller, **carried):
         yield
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import grpc
+from redis.asyncio import Redis
 
 from libs.clock import Clock
 from libs.db import Database
@@ -37,6 +38,7 @@ class Mesh:
     bus: Bus
     signals: Signals
     replica: str
+    redis: Redis
     # Earlier lives of this replica that whoever started this one has seen end.
     ended: tuple[str, ...] = ()
     drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)

@@ -22,11 +22,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
-from libs import alarms, errors, ids, lease, metrics, telemetry
+from libs import alarms, errors, ids, lease, metrics, registry, telemetry, tuning, worker
 from libs.clock import Clock
 from libs.db import open_database
 from libs.db.crash import CrashPoint
 from libs.events.redis import RedisBus, connect
+from libs.presence import Presence, described
 from libs.recovery import Step, StepFailed
 from libs.recovery.database import DatabaseWatch
 from libs.recovery.memory import MemoryWatch, resident_mib
@@ -80,6 +81,7 @@ async def _until_stopped(service_class: type[Any], settings: Settings) -> int:
         settings.replica,
         settings.trace_folder if settings.traces else None,
         settings.log_level,
+        settings.otlp_endpoint,
     )
     with metrics.served(settings.metrics_listen):
         async with running(service_class, settings, restart):
@@ -102,6 +104,8 @@ async def running(
         mesh.db.after_commit = lambda tx: _after_commit(mesh, relay, tx)
         async with service_class.open(mesh) as service:
             server, status = await _start_server(service, mesh)
+            presence = _presence(mesh, service)
+            mesh.spawn(presence.run(), "presence")
             mesh.spawn(relay.run(), "relay")
             _watch_health(mesh, service, stop)
             if subscriptions := getattr(service, "subscriptions", ()):
@@ -112,6 +116,7 @@ async def running(
             try:
                 yield mesh
             finally:
+                await presence.leave()
                 await _drain(mesh, server, status, settings)
                 with contextlib.suppress(Exception):
                     await relay.flush()
@@ -137,6 +142,7 @@ async def opened_mesh(tables: Any, settings: Settings) -> AsyncIterator[Mesh]:
         signals=signals,
         # Fresh at each start: what a killed process had leased is not the new one's.
         replica=settings.owner(settings.life or ids.token(4)),
+        redis=redis,
         ended=tuple(map(settings.owner, settings.ended_lives)),
     )
     try:
@@ -178,6 +184,30 @@ def _watch_health(mesh: Mesh, service: Any, stop: Callable[[int], None] | None) 
     if limit_mib and stop is not None:
         watch = MemoryWatch(limit_mib, recoveries, clock, mesh.shedding, mesh.drain, stop)
         mesh.spawn(watch.run(), "memory-watch")
+
+
+def _presence(mesh: Mesh, service: Any) -> Presence:
+    """This replica in the registry, where Envoy's discovery finds it."""
+
+    def health() -> str:
+        if mesh.shedding.is_on:
+            return registry.SHEDDING
+        return (
+            registry.SERVING if getattr(service, "health", lambda: True)() else registry.UNHEALTHY
+        )
+
+    settings, tuned = mesh.settings, tuning.Tuning()
+    tuning.log_level(tuned, settings.service, settings.log_level)
+    tuned.on("work_concurrency", settings.service, partial(worker.resize, settings.service))
+    return Presence(
+        mesh.redis,
+        mesh.clock,
+        described(settings, mesh.replica, mesh.clock),
+        health=health,
+        settings=tuned.state,
+        hear=tuned.hear,
+        ended=mesh.ended,
+    )
 
 
 def _after_commit(mesh: Mesh, relay: Relay, tx: Any) -> None:

@@ -25,6 +25,7 @@ from libs.rpc.certificates import Certificates
 from services.browser_session.cdp import MESSAGE_LIMIT_BYTES
 from services.browser_session.cdp_policy import Verdict, attached_page, judge
 from services.browser_session.tokens import InvalidToken
+from services.browser_session.view.revoking import Revoking
 from services.browser_session.view.rights import Leave, Right
 from services.browser_session.view.usage import Usage
 from services.browser_session.view.wheel import AgentLine, Wheel
@@ -90,9 +91,14 @@ class CdpGateway:
     """Serves the drivers of the sessions whose browsers run in this process."""
 
     def __init__(
-        self, admit: Admit, clock: Clock, certificates: Certificates | None = None
+        self,
+        admit: Admit,
+        clock: Clock,
+        revoking: Revoking,
+        certificates: Certificates | None = None,
     ) -> None:
         self.admit = admit
+        self.revoking = revoking
         self.scheme = "wss" if certificates else "ws"
         self._clock = clock
         self._certificates = certificates
@@ -207,7 +213,11 @@ class CdpGateway:
             browser.wheel.join(link.agent)
         try:
             await driver.prepare(request)
-            await self._pump(link, upstream, browser)
+            with self.revoking.open(session_id, leave) as over:
+                if leave.link_id:
+                    # It may have been revoked between the first look and this.
+                    await self.revoking.sweep()
+                await self._pump(link, upstream, browser, over)
         finally:
             if link.agent:
                 browser.wheel.leave(link.agent)
@@ -219,21 +229,29 @@ class CdpGateway:
         return driver
 
     async def _pump(
-        self, link: _Link, upstream: aiohttp.ClientWebSocketResponse, browser: DrivenBrowser
+        self,
+        link: _Link,
+        upstream: aiohttp.ClientWebSocketResponse,
+        browser: DrivenBrowser,
+        over: asyncio.Event,
     ) -> None:
-        """Carries frames both ways until one side ends."""
+        """Carries frames both ways until one side ends, or the link does."""
         inward = asyncio.create_task(self._to_browser(link, upstream, browser))
         outward = asyncio.create_task(self._to_driver(link, upstream))
+        revoked = asyncio.create_task(over.wait())
+        parts = (inward, outward, revoked)
         try:
-            both = {inward, outward}
             left_s = link.leave.left_s(self._clock.now())
-            done, _ = await asyncio.wait(both, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
+            done, _ = await asyncio.wait(parts, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if revoked in done:
+                inward.cancel()
+                await self._close(link, CLOSE_LINK_OVER, b"the link was revoked")
+            elif not done:
                 await self._close(link, CLOSE_LINK_OVER, b"the link has expired")
         finally:
-            for task in (inward, outward):
+            for task in parts:
                 task.cancel()
-            await asyncio.gather(inward, outward, return_exceptions=True)
+            await asyncio.gather(*parts, return_exceptions=True)
             if not link.socket.closed:
                 await link.socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
 

@@ -38,6 +38,7 @@ from services.browser_session.revival import profile_seal
 from services.browser_session.saved.profiles import SavedProfiles
 from services.browser_session.settings import BrowserSettings
 from services.browser_session.tokens import InvalidToken
+from services.browser_session.view.revoking import Revoking
 from services.browser_session.view.rights import Leave
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,9 @@ class Pool:
         assert isinstance(mesh.settings, BrowserSettings)
         self.replica = mesh.replica
         self._ended = mesh.ended
-        self.gateway = CdpGateway(self._admit_driver, mesh.clock, mesh.certificates)
+        self.gateway = CdpGateway(
+            self._admit_driver, mesh.clock, Revoking(mesh.db), mesh.certificates
+        )
         self.keyring = Keyring(mesh.vault, mesh.clock)
         self._settings = mesh.settings
         self._certificates = mesh.certificates
@@ -339,6 +342,7 @@ class Pool:
         check_usable(row)
         if leave.fence not in (None, row.fence):
             raise InvalidToken("the lease of this token is over")
+        await self.gateway.revoking.check(session_id, leave)
         if leave.control_id and leave.control_id != live.wheel.control_id:
             raise InvalidToken("the control of this token is over")
         return live, leave

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,24 @@ class Browsers:
             await self.drop(*key)
             raise
 
+    @contextlib.asynccontextmanager
+    async def lent(self, browser_session_id: str, control_id: str) -> AsyncIterator[Page]:
+        """The page of a session for whoever holds its wheel; raises what the session says."""
+        self.warm()
+        assert self._starting is not None
+        driver = await asyncio.shield(self._starting)
+        way = await self._stub.AttachSession(wire.attach_outside(browser_session_id, control_id))
+        try:
+            browser = await self._connect(driver, way)
+        except BrowserError:
+            raise errors.Unavailable(
+                "the browser of the session does not answer", retry_after_s=1.0
+            ) from None
+        try:
+            yield await _active_page(browser)
+        finally:
+            await _close(browser)
+
     async def drop(self, browser_session_id: str, run_id: str) -> None:
         """Detach from a session; the next task attaches anew."""
         browser = self._connected.pop((browser_session_id, run_id), None)
@@ -124,12 +143,7 @@ class Browsers:
         while True:
             way = await self._way(key)
             try:
-                async with reachable(way.cdp_url, self._certificates) as url:
-                    browser = await driver.chromium.connect_over_cdp(
-                        url,
-                        headers={"Authorization": f"Bearer {way.token}"},
-                        timeout=CONNECT_TIMEOUT_MS,
-                    )
+                browser = await self._connect(driver, way)
                 break
             except BrowserError as error:
                 if self._clock.monotonic() > deadline:
@@ -140,6 +154,14 @@ class Browsers:
         lost = self._watch(key, browser)
         browser.on("disconnected", lambda gone: self._forget(key, gone, lost))
         return browser
+
+    async def _connect(self, driver: Playwright, way: Any) -> Browser:
+        async with reachable(way.cdp_url, self._certificates) as url:
+            return await driver.chromium.connect_over_cdp(
+                url,
+                headers={"Authorization": f"Bearer {way.token}"},
+                timeout=CONNECT_TIMEOUT_MS,
+            )
 
     async def _way(self, key: Key) -> Any:
         try:

@@ -68,6 +68,7 @@ class Reason(StrEnum):
     LOGIN_FIELDS_NOT_FOUND = "LOGIN_FIELDS_NOT_FOUND"
     LOGIN_REJECTED = "LOGIN_REJECTED"
     CODE_REJECTED = "CODE_REJECTED"
+    LINK_NOT_ALLOWED = "LINK_NOT_ALLOWED"
     CODE_NOT_AVAILABLE = "CODE_NOT_AVAILABLE"
     DOWNLOAD_FAILED = "DOWNLOAD_FAILED"
     UPLOAD_FAILED = "UPLOAD_FAILED"
@@ -110,6 +111,7 @@ class LoginSpec:
     credential_id: str
     totp_identifier: str = ""
     success_text: str = ""
+    link_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,27 @@ class ActionRecord:
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.state is not ActionState.RUNNING
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done in a session's page at once, without a task."""
+
+    browser_session_id: str
+    actions: tuple[dict[str, Any], ...]
+    control_id: str
+    credential_id: str
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of an order, and where that led."""
+
+    records: tuple[ActionRecord, ...]
+    completed: bool
+    url: str
+    title: str
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,16 @@ from services.task import actions
 from services.task.domain import (
     ActionRecord,
     ActionState,
+    Done,
     ExtractionSpec,
     Failing,
     LoginSpec,
+    Order,
     Spec,
     Task,
 )
-from services.task.ports import Artifact
+from services.task.ports import Artifact, Wanted
+from services.task.schema import Step
 
 DEFAULT_STEPS = 25
 MOST_STEPS = 200
@@ -33,6 +36,9 @@ DEFAULT_TIMEOUT_S = 300.0
 LONGEST_TIMEOUT_S = 3600.0
 LONGEST_GOAL = 5_000
 LARGEST_REQUEST = 1_048_576
+MOST_AT_ONCE = 50
+DEFAULT_AT_ONCE_S = 60.0
+LONGEST_AT_ONCE_S = 120.0
 
 
 def spec_of(request: pb.ExecuteTaskRequest) -> Spec:
@@ -64,6 +70,55 @@ def spec_of(request: pb.ExecuteTaskRequest) -> Spec:
     if wrong:
         raise errors.Invalid.many(wrong)
     return spec
+
+
+def order_of(request: pb.ExecuteActionsRequest) -> Order:
+    """What is to be done at once; Invalid names every field that is wrong."""
+    wrong: list[tuple[str, str]] = []
+    session_id = _id("browser_session_id", "bs", request.browser_session_id, wrong)
+    if request.control_id:
+        _id("control_id", "ctl", request.control_id, wrong)
+    if request.credential_id:
+        _id("credential_id", "cred", request.credential_id, wrong)
+    if request.ByteSize() > LARGEST_REQUEST:
+        raise errors.Invalid("actions", "must be at most 1 MiB")
+    if not 0 < len(request.actions) <= MOST_AT_ONCE:
+        wrong.append(("actions", f"must be 1 to {MOST_AT_ONCE}"))
+    listed = [plain(one) for one in request.actions[:MOST_AT_ONCE]]
+    steps: list[Step] = []
+    timeout_s = DEFAULT_AT_ONCE_S
+    try:
+        steps = actions.parse_all(listed, "actions")
+        if request.HasField("timeout"):
+            timeout_s = seconds("timeout", request.timeout, most=LONGEST_AT_ONCE_S)
+    except errors.Invalid as error:
+        wrong += error.violations
+    wrong += [
+        (f"actions[{place}].kind", "ends a task; there is none here")
+        for place, step in enumerate(steps)
+        if actions.ends_task(step)
+    ]
+    if wrong:
+        raise errors.Invalid.many(wrong)
+    return Order(session_id, tuple(listed), request.control_id, request.credential_id, timeout_s)
+
+
+def done(found: Done) -> pb.ExecuteActionsResponse:
+    """What came of actions that were carried out at once."""
+    return pb.ExecuteActionsResponse(
+        actions=[action(record) for record in found.records],
+        completed=found.completed,
+        url=found.url,
+        title=found.title,
+    )
+
+
+def _id(field: str, prefix: str, given: str, wrong: list[tuple[str, str]]) -> str:
+    try:
+        return ids.check(field, prefix, given)
+    except errors.Invalid as error:
+        wrong += error.violations
+        return ""
 
 
 def request_hash(spec: Spec) -> str:
@@ -106,10 +161,16 @@ def _login(raw: pb.TaskSpec, wrong: list[tuple[str, str]]) -> LoginSpec | None:
     for name in ("credential_id", "totp_identifier", "success_text"):
         if len(getattr(raw.login, name)) > 500:
             wrong.append((f"spec.login.{name}", "must be at most 500 characters"))
+    try:
+        hosts = list(raw.login.link_hosts)
+        actions.parse({"kind": "login", "link_hosts": hosts}, "spec.login")
+    except errors.Invalid as error:
+        wrong += error.violations
     return LoginSpec(
         raw.login.credential_id or raw.credential_id,
         raw.login.totp_identifier,
         raw.login.success_text,
+        tuple(raw.login.link_hosts),
     )
 
 
@@ -202,6 +263,39 @@ def attach(browser_session_id: str, run_id: str) -> session_pb.AttachSessionRequ
     return session_pb.AttachSessionRequest(browser_session_id=browser_session_id, run_id=run_id)
 
 
+def attach_outside(browser_session_id: str, control_id: str) -> session_pb.AttachSessionRequest:
+    """Asks for the way to the page on behalf of who holds its wheel."""
+    return session_pb.AttachSessionRequest(
+        browser_session_id=browser_session_id, control_id=control_id
+    )
+
+
+def get_session(browser_session_id: str) -> session_pb.GetSessionRequest:
+    """Asks how a session stands."""
+    return session_pb.GetSessionRequest(browser_session_id=browser_session_id)
+
+
+def run_that_holds(found: session_pb.Session) -> str:
+    """The run that a session is given to; empty when it is free."""
+    return found.run_id if found.state == session_pb.SESSION_STATE_OCCUPIED else ""
+
+
+def take_control(
+    browser_session_id: str, holder: str, ttl_s: float
+) -> session_pb.TakeControlRequest:
+    """Asks for the wheel of a session."""
+    return session_pb.TakeControlRequest(
+        browser_session_id=browser_session_id, holder=holder, ttl=duration(ttl_s)
+    )
+
+
+def return_control(browser_session_id: str, control_id: str) -> session_pb.ReturnControlRequest:
+    """Gives the wheel back."""
+    return session_pb.ReturnControlRequest(
+        browser_session_id=browser_session_id, control_id=control_id
+    )
+
+
 def screenshot(
     browser_session_id: str, name: str, full_page: bool
 ) -> session_pb.CaptureScreenshotRequest:
@@ -245,21 +339,25 @@ def resolve(credential_id: str) -> totp_pb2.ResolveCredentialRequest:
     return totp_pb2.ResolveCredentialRequest(credential_id=credential_id)
 
 
-def open_challenge(
-    request_id: str, credential_id: str, identifier: str, timeout_s: float
-) -> totp_pb2.OpenChallengeRequest:
+def open_challenge(wanted: Wanted) -> totp_pb2.OpenChallengeRequest:
     """Asks totp to begin to wait for a code."""
     return totp_pb2.OpenChallengeRequest(
-        request_id=request_id,
-        credential_id=credential_id,
-        identifier=identifier,
-        timeout=duration(timeout_s),
+        request_id=wanted.request_id,
+        credential_id=wanted.credential_id,
+        identifier=wanted.identifier,
+        timeout=duration(wanted.timeout_s),
+        link_hosts=wanted.link_hosts,
     )
 
 
 def claim_code(challenge_id: str, wait_s: float) -> totp_pb2.ClaimCodeRequest:
     """Asks totp for the code."""
     return totp_pb2.ClaimCodeRequest(challenge_id=challenge_id, wait=duration(wait_s))
+
+
+def reject_code(challenge_id: str) -> totp_pb2.RejectCodeRequest:
+    """Tells totp that the site refused the code."""
+    return totp_pb2.RejectCodeRequest(challenge_id=challenge_id)
 
 
 def _spec(spec: Spec) -> pb.TaskSpec:
@@ -277,6 +375,7 @@ def _spec(spec: Spec) -> pb.TaskSpec:
         message.login.credential_id = spec.login.credential_id
         message.login.totp_identifier = spec.login.totp_identifier
         message.login.success_text = spec.login.success_text
+        message.login.link_hosts.extend(spec.login.link_hosts)
     if spec.extraction is not None:
         message.extraction.instruction = spec.extraction.instruction
         if spec.extraction.schema is not None:

@@ -105,3 +105,20 @@ volumes:
     emptyDir: { medium: Memory, sizeLimit: 1Gi }
   {{- end }}
 {{- end }}
+
+{{/* The agent beside Envoy: it shares Envoy's user, so that both see the files. */}}
+{{- define "podium.discovery" -}}
+image: "{{ .root.Values.image.repository }}/service:{{ .root.Values.image.tag }}"
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+args: {{ toJson .args }}
+securityContext: {{- include "podium.confined" . | nindent 2 }}
+env:
+  - { name: PODIUM_ENDPOINTS, value: /endpoints }
+resources:
+  requests: { cpu: 20m, memory: 64Mi }
+  limits: { memory: 128Mi }
+volumeMounts:
+  - { name: endpoints, mountPath: /endpoints }
+  - { name: discovery, mountPath: /secrets, readOnly: true }
+  - { name: tmp, mountPath: /tmp }
+{{- end }}

@@ -18,6 +18,7 @@ from libs import context, db, egress, errors, history, ids
 from libs.events.bus import Bus
 from libs.recovery import Recoveries
 from libs.relay import Relay
+from libs.secrets import Vault
 from libs.settings import load
 from libs.signals import Signals
 from libs.worker import Worker
@@ -136,7 +137,8 @@ class Universe:
 
     def _run(self, process: Process, database: db.Database, signals: Signals) -> RunService:
         workflow, fakes = self._stub(process, "workflow"), self._stub(process, "fakes")
-        steps = Steps(database, signals, Others(workflow, fakes, fakes))
+        others = Others(workflow, fakes, fakes)
+        steps = Steps(database, signals, others, Vault({1: bytes(32)}))
         saga = Saga(database, signals, self.clock, steps)
         worker = Worker(
             "saga",
@@ -155,7 +157,7 @@ class Universe:
         process.spawn(worker.run())
         parts = {"db": database, "signals": signals, "clock": self.clock, "settings": SETTINGS}
         mesh: Any = SimpleNamespace(**parts)
-        return RunService(mesh, workflow)
+        return RunService(mesh, others)
 
     def _workflow(
         self, process: Process, database: db.Database, signals: Signals

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import yaml
 
 from deploy import layout
 from deploy.certs.issuer import Issuer
+from deploy.compose import addresses
+from deploy.envoy import config, traffic
 from deploy.kubernetes import generated, rendering, secrets
 from libs.rpc import policy, spiffe
 from services.browser_session import cdp_gateway
@@ -75,6 +78,26 @@ def test_envoy_looks_for_the_releases_own_names(documents):
     text = of_kind(documents, "ConfigMap")["podium-envoy"]["data"]["envoy.json"]
     assert '"podium-run"' in text
     assert not re.search(generated.PREFIX, text)
+
+
+def test_where_the_registry_says_who_lives_the_agent_stands_beside_envoy(tmp_path, monkeypatch):
+    pytest.importorskip("helm_python")
+    rules = traffic.load().model_copy(update={"discovery": traffic.REGISTRY})
+    shutil.copytree(generated.chart(), tmp_path / "chart")
+    monkeypatch.setattr(generated, "FILES", tmp_path / "chart" / "files")
+    built = config.build(addresses.plan(layout.services(), generated.PREFIX, generated.TLS, rules))
+    (generated.FILES / "envoy.json").write_text(json.dumps(built))
+    found = rendering.render({})
+    assert rendering.complaints(found) == []
+    pod = of_kind(found, "Deployment")["podium-envoy"]["spec"]["template"]["spec"]
+    assert [each["name"] for each in pod["containers"]] == ["discovery", "envoy"]
+    assert pod["initContainers"][0]["args"] == ["deploy.discovery", "prepare"]
+    assert {"name": "endpoints", "emptyDir": {}} in pod["volumes"]
+
+
+def test_usually_names_are_resolved_and_no_agent_is_needed(documents):
+    pod = of_kind(documents, "Deployment")["podium-envoy"]["spec"]["template"]["spec"]
+    assert [each["name"] for each in pod["containers"]] == ["envoy"]
 
 
 def test_every_part_and_envoy_have_a_certificate_of_their_own(documents, tmp_path):

@@ -10,7 +10,8 @@ from prometheus_client import REGISTRY
 
 from deploy import layout
 from deploy.compose import addresses, certificates, secrets
-from deploy.envoy import config
+from deploy.discovery import __main__ as discovery
+from deploy.envoy import config, traffic
 from libs import metrics
 from libs.rpc import identity
 from libs.settings import Settings, load
@@ -151,3 +152,19 @@ def test_the_dashboard_shows_figures_that_exist():
     } | {f"{family.name}_total" for family in REGISTRY.collect() if family.type == "counter"}
     assert shown, metrics
     assert {re.sub("_(bucket|count|sum)$", "", name) for name in shown} <= told, shown - told
+
+
+def test_by_the_registry_envoy_asks_files_that_are_there_before_it(tmp_path, monkeypatch):
+    rules = traffic.load().model_copy(update={"discovery": traffic.REGISTRY})
+    plan = addresses.plan(layout.services(), rules=rules)
+    built = config.build(plan)
+    named = {
+        each["eds_cluster_config"]["eds_config"]["path_config_source"]["path"]
+        for each in built["static_resources"]["clusters"]
+        if each.get("type") == "EDS"
+    }
+    discovery.prepare(tmp_path)
+    made = {f"{addresses.ENDPOINTS}/{file.name}" for file in tmp_path.iterdir()}
+    assert named == made
+    volumes = [CONTAINERS[name]["volumes"] for name in ("prepare", "envoy", "discovery")]
+    assert all(any(":/endpoints" in volume for volume in each) for each in volumes)
