@@ -72,7 +72,7 @@ class Worker:
     ) -> None:
         self.name = name
         self._recoveries = recoveries
-        self._database = database
+        self._database, self.service = database, database.name
         self._signals = signals
         self._clock = clock
         self._owner, self._topic = owner, topic
@@ -98,11 +98,6 @@ class Worker:
             await together(self._claim_loop(), self._renew_loop())
         finally:
             await self.drain()
-
-    @property
-    def service(self) -> str:
-        """Whose rows these are."""
-        return self._database.name
 
     def resize(self, concurrency: int | None) -> None:
         """Changes how many rows are carried out at once; what is under way goes on."""

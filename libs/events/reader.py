@@ -276,6 +276,8 @@ class Reader:
     def _note_age(self, stream: str, events: list[event_pb2.Event]) -> None:
         now = self._clock.now()
         for event in events:
+            if not event.HasField("occurred_at"):
+                continue
             age_s = (now - wire.moment(event.occurred_at)).total_seconds()
             metrics.EVENT_AGE.labels(stream).observe(max(0.0, age_s))
 

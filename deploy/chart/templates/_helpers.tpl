@@ -54,6 +54,9 @@ containers:
       - { name: PODIUM_TLS_DIR, value: /tls }
       - name: PODIUM_REPLICA
         valueFrom: { fieldRef: { fieldPath: metadata.name } }
+      - name: PODIUM_ADVERTISE
+        valueFrom: { fieldRef: { fieldPath: status.podIP } }
+      - { name: PODIUM_VERSION, value: {{ .root.Values.image.tag | quote }} }
       {{- if .facts.drivenBy }}
       - { name: PODIUM_CDP_HOST, value: "0.0.0.0" }
       - { name: PODIUM_CDP_PORT, value: "9222" }
