@@ -25,7 +25,8 @@ from libs.clock import Clock
 from libs.db import Database, Tx, open_database
 from libs.secrets import Vault
 
-BATCH = 200
+# A saved profile may have megabytes.
+BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,13 @@ class SealedColumn:
         return self.column.table
 
     @property
-    def key(self) -> sa.Column[Any]:
+    def key(self) -> sa.Tuple:
         """The primary key, by which the rows are gone through."""
-        (key,) = self.table.primary_key.columns
-        return key
+        return sa.tuple_(*self.table.primary_key.columns)
+
+    def key_of(self, row: Any) -> tuple[Any, ...]:
+        """The primary key of a row."""
+        return tuple(getattr(row, part.name) for part in self.table.primary_key.columns)
 
 
 @dataclass
@@ -78,15 +82,16 @@ async def reseal(
             report.under[vault.newest] += len(rows) - len(stale) + done
             if not done:
                 report.under.update(vault.key_id(_value(row, column)) for row in stale)
-            after = getattr(rows[-1], column.key.name)
+            after = column.key_of(rows[-1])
     return report
 
 
 def _batch(tx: Tx, column: SealedColumn, after: Any) -> Sequence[Any]:
-    query = sa.select(column.table).where(column.column.is_not(None))
+    # Some rows keep an empty value in place of none.
+    query = sa.select(column.table).where(column.column != b"")
     if after is not None:
         query = query.where(column.key > after)
-    return tx.execute(query.order_by(column.key).limit(BATCH)).all()
+    return tx.execute(query.order_by(*column.table.primary_key.columns).limit(BATCH)).all()
 
 
 async def _reseal(
@@ -103,7 +108,7 @@ async def _reseal(
         return sum(
             tx.execute(
                 sa.update(column.table)
-                .where(column.key == getattr(row, column.key.name))
+                .where(column.key == column.key_of(row))
                 .where(column.column == _value(row, column))
                 .values({column.column: value})
             ).rowcount

@@ -16,6 +16,11 @@ from services.browser_session.view.rights import Leave, Right
 LONGEST_CALL = timedelta(minutes=10)
 
 
+def key_seal(session_id: str) -> bytes:
+    """What ties the sealed key of a session's tokens to its row."""
+    return session_id.encode()
+
+
 class Keyring:
     """Seals and opens what the service's vault protects."""
 
@@ -26,7 +31,7 @@ class Keyring:
 
     def seal_new_key(self, session_id: str) -> bytes:
         """A key for the tokens of a new session, sealed for its row."""
-        return self._vault.seal(ids.random_bytes(32), session_id.encode())
+        return self._vault.seal(ids.random_bytes(32), key_seal(session_id))
 
     def seal_options(self, session_id: str, hidden: Hidden) -> bytes:
         """What of a new session's options is never shown, sealed for its row."""
@@ -34,7 +39,7 @@ class Keyring:
 
     def token(self, row: Session) -> Secret:
         """A token that opens the session's browser for as long as this lease and life last."""
-        key = self._vault.open(row.cdp_key, row.session_id.encode())
+        key = self._vault.open(row.cdp_key, key_seal(row.session_id))
         return sign(key, Claim(row.session_id, row.fence, row.expires_at))
 
     def call_token(self, row: Session, right: Right = Right.CALL) -> Secret:
@@ -53,6 +58,6 @@ class Keyring:
         """What a token is good for: that of a run has a dot, a link has none."""
         if "." not in token:
             return self.links.open(token, row.session_id).leave
-        key = self._vault.open(row.cdp_key, row.session_id.encode())
+        key = self._vault.open(row.cdp_key, key_seal(row.session_id))
         claim = verify(key, token, row.session_id, self._clock.now())
         return Leave(Right.AGENT, claim.fence, expires_at=claim.expires_at)

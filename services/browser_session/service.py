@@ -32,6 +32,7 @@ from services.browser_session.pool import Pool
 from services.browser_session.presence import Hidden
 from services.browser_session.saved.profiles import check_there
 from services.browser_session.saved.service import ProfileRpcs
+from services.browser_session.sealing import SEALED
 from services.browser_session.settings import BrowserSettings
 from services.browser_session.view.live_door import LiveDoor
 from services.browser_session.view.recordings import Recordings
@@ -57,6 +58,7 @@ class BrowserSessionService(
 
     settings = BrowserSettings
     tables = store.METADATA
+    sealed = SEALED
 
     def __init__(self, outside: Outside) -> None:
         self._db = db = outside.db

@@ -68,6 +68,7 @@ class Reason(StrEnum):
     LOGIN_FIELDS_NOT_FOUND = "LOGIN_FIELDS_NOT_FOUND"
     LOGIN_REJECTED = "LOGIN_REJECTED"
     CODE_REJECTED = "CODE_REJECTED"
+    LINK_NOT_ALLOWED = "LINK_NOT_ALLOWED"
     CODE_NOT_AVAILABLE = "CODE_NOT_AVAILABLE"
     DOWNLOAD_FAILED = "DOWNLOAD_FAILED"
     UPLOAD_FAILED = "UPLOAD_FAILED"
@@ -110,6 +111,7 @@ class LoginSpec:
     credential_id: str
     totp_identifier: str = ""
     success_text: str = ""
+    link_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,7 @@ class Errand:
                         credential_id=spec.login.credential_id,
                         totp_identifier=spec.login.totp_identifier or None,
                         success_text=spec.login.success_text or None,
+                        link_hosts=list(spec.login.link_hosts),
                     )
                 ]
             case Phase.EXTRACTION if spec.extraction:
@@ -200,7 +201,7 @@ class Errand:
             return
         number = before.number if before else len(self._journal.records) + 1
         self._scene.action_key = f"{self._task.task_id}:{number}"
-        shown = troubles.shown(self._scene.page.url)
+        shown = self._scene.scrub(troubles.shown(self._scene.page.url))
         record = await self._journal.began(
             kind, actions.recorded(step), phase, planner, shown, mark
         )

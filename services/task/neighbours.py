@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from libs import errors
 from libs.secrets import Secret
 from services.task import wire
 from services.task.domain import Reason, TaskFailure
-from services.task.ports import Artifact, Credential, File
+from services.task.ports import Artifact, Credential, File, Given, Wanted
 
 # Beyond the wait that the callee keeps itself, so that its own answer arrives first.
 MARGIN_S = 5.0
@@ -109,29 +109,55 @@ class MeshCodes:
             raise _unknown(credential_id) from None
         return Credential(found.username, Secret(found.password), found.has_totp)
 
-    async def code(
-        self, credential_id: str, identifier: str, request_id: str, timeout_s: float
-    ) -> Secret:
+    async def code(self, wanted: Wanted) -> Given:
         """A one-time code, waited for without asking again and again."""
-        try:
-            opened = await self._stub.OpenChallenge(
-                wire.open_challenge(request_id, credential_id, identifier, timeout_s)
-            )
-            claimed = await self._stub.ClaimCode(
-                wire.claim_code(opened.challenge.challenge_id, timeout_s),
-                timeout=timeout_s + MARGIN_S,
-            )
-        except errors.NotFound:
-            raise _unknown(credential_id) from None
-        except errors.DeadlineExceeded:
-            raise TaskFailure(
-                Reason.CODE_NOT_AVAILABLE, f"no one-time code arrived within {timeout_s:g} s"
-            ) from None
-        except (errors.FailedPrecondition, errors.Invalid) as error:
-            raise TaskFailure(
-                Reason.CODE_NOT_AVAILABLE, f"there is no one-time code: {error.message}"
-            ) from None
-        return Secret(claimed.code)
+        with _explaining(wanted.credential_id, wanted.timeout_s):
+            opened = await self._stub.OpenChallenge(wire.open_challenge(wanted))
+            challenge_id = opened.challenge.challenge_id
+            try:
+                return await self._claimed(challenge_id, wanted.timeout_s)
+            except errors.FailedPrecondition as error:
+                if error.reason != "CODE_EXPIRED":
+                    raise
+                # It ran out in the hands of an agent that was interrupted.
+                await self._stub.RejectCode(wire.reject_code(challenge_id))
+                return await self._claimed(challenge_id, wanted.timeout_s)
+
+    async def another(self, refused: Given, timeout_s: float) -> Given | None:
+        """The next code of the same challenge."""
+        with _explaining("", timeout_s):
+            try:
+                await self._stub.RejectCode(wire.reject_code(refused.challenge_id))
+            except errors.FailedPrecondition as error:
+                if error.reason == "CODES_REJECTED":
+                    return None
+                # Said before, in a call whose answer was lost.
+                if error.reason != "CODE_NOT_CLAIMED":
+                    raise
+            return await self._claimed(refused.challenge_id, timeout_s)
+
+    async def _claimed(self, challenge_id: str, timeout_s: float) -> Given:
+        claimed = await self._stub.ClaimCode(
+            wire.claim_code(challenge_id, timeout_s), timeout=timeout_s + MARGIN_S
+        )
+        return Given(challenge_id, Secret(claimed.code), Secret(claimed.link))
+
+
+@contextmanager
+def _explaining(credential_id: str, timeout_s: float) -> Iterator[None]:
+    """Turns what totp refuses into the reason why the login failed."""
+    try:
+        yield
+    except errors.NotFound:
+        raise _unknown(credential_id) from None
+    except errors.DeadlineExceeded:
+        raise TaskFailure(
+            Reason.CODE_NOT_AVAILABLE, f"no one-time code arrived within {timeout_s:g} s"
+        ) from None
+    except (errors.FailedPrecondition, errors.Invalid) as error:
+        raise TaskFailure(
+            Reason.CODE_NOT_AVAILABLE, f"there is no one-time code: {error.message}"
+        ) from None
 
 
 def _unknown(credential_id: str) -> TaskFailure:

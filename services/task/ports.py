@@ -38,6 +38,27 @@ class Credential:
     has_totp: bool
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A one-time code that a site asks for; the same `request_id` is the same wait for it."""
+
+    credential_id: str
+    identifier: str
+    request_id: str
+    timeout_s: float
+    # Hosts whose sign-in links may come in place of a code.
+    link_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Given:
+    """What came of a wait: a code, or a sign-in link in its place (then the code is empty)."""
+
+    challenge_id: str
+    code: Secret
+    link: Secret
+
+
 class Session(Protocol):
     """The browser session the page lives in."""
 
@@ -61,10 +82,12 @@ class Codes(Protocol):
         """Look a credential up at the moment it is typed."""
         ...
 
-    async def code(
-        self, credential_id: str, identifier: str, request_id: str, timeout_s: float
-    ) -> Secret:
-        """Wait for a one-time code; the same `request_id` gets the same code again."""
+    async def code(self, wanted: Wanted) -> Given:
+        """Wait for a one-time code; asked again, the same one until the site has refused it."""
+        ...
+
+    async def another(self, refused: Given, timeout_s: float) -> Given | None:
+        """Say that the site refused a code and wait for the next; None when that was the last."""
         ...
 
 

@@ -246,13 +246,18 @@ class Extract(Step):
     instruction: Text = ""
 
 
+Host = Annotated[str, Field(pattern=r"^[^\s/:@?#]*[^\s/:@?#.]$", max_length=253)]
+LinkHosts = Annotated[list[Host], Field(max_length=20)]
+
+
 class Login(Step):
-    """Sign in with a stored credential, one-time code included."""
+    """Sign in with a stored credential, one-time code or mailed sign-in link included."""
 
     kind: Literal["login"] = "login"
     credential_id: Words | None = None
     totp_identifier: Words | None = None
     success_text: Words | None = None
+    link_hosts: LinkHosts = []
     username: Where | None = None
     password: Where | None = None
     timeout_ms: int = Field(default=120_000, ge=1, le=MAX_TIMEOUT_MS)
@@ -264,6 +269,7 @@ class TypeCode(Step):
     kind: Literal["type_code"] = "type_code"
     credential_id: Words | None = None
     totp_identifier: Words | None = None
+    link_hosts: LinkHosts = []
     target: Where | None = None
     timeout_ms: int = Field(default=120_000, ge=1, le=MAX_TIMEOUT_MS)
 

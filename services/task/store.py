@@ -351,10 +351,14 @@ def _spec(raw: dict[str, Any]) -> Spec:
         **{
             **raw,
             "actions": tuple(raw["actions"]),
-            "login": LoginSpec(**login) if login else None,
+            "login": _login(login) if login else None,
             "extraction": ExtractionSpec(**extraction) if extraction else None,
         }
     )
+
+
+def _login(raw: dict[str, Any]) -> LoginSpec:
+    return LoginSpec(**{**raw, "link_hosts": tuple(raw.get("link_hosts", ()))})
 
 
 def _record(row: Any) -> ActionRecord:

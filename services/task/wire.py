@@ -27,7 +27,7 @@ from services.task.domain import (
     Spec,
     Task,
 )
-from services.task.ports import Artifact
+from services.task.ports import Artifact, Wanted
 from services.task.schema import Step
 
 DEFAULT_STEPS = 25
@@ -161,10 +161,16 @@ def _login(raw: pb.TaskSpec, wrong: list[tuple[str, str]]) -> LoginSpec | None:
     for name in ("credential_id", "totp_identifier", "success_text"):
         if len(getattr(raw.login, name)) > 500:
             wrong.append((f"spec.login.{name}", "must be at most 500 characters"))
+    try:
+        hosts = list(raw.login.link_hosts)
+        actions.parse({"kind": "login", "link_hosts": hosts}, "spec.login")
+    except errors.Invalid as error:
+        wrong += error.violations
     return LoginSpec(
         raw.login.credential_id or raw.credential_id,
         raw.login.totp_identifier,
         raw.login.success_text,
+        tuple(raw.login.link_hosts),
     )
 
 
@@ -333,21 +339,25 @@ def resolve(credential_id: str) -> totp_pb2.ResolveCredentialRequest:
     return totp_pb2.ResolveCredentialRequest(credential_id=credential_id)
 
 
-def open_challenge(
-    request_id: str, credential_id: str, identifier: str, timeout_s: float
-) -> totp_pb2.OpenChallengeRequest:
+def open_challenge(wanted: Wanted) -> totp_pb2.OpenChallengeRequest:
     """Asks totp to begin to wait for a code."""
     return totp_pb2.OpenChallengeRequest(
-        request_id=request_id,
-        credential_id=credential_id,
-        identifier=identifier,
-        timeout=duration(timeout_s),
+        request_id=wanted.request_id,
+        credential_id=wanted.credential_id,
+        identifier=wanted.identifier,
+        timeout=duration(wanted.timeout_s),
+        link_hosts=wanted.link_hosts,
     )
 
 
 def claim_code(challenge_id: str, wait_s: float) -> totp_pb2.ClaimCodeRequest:
     """Asks totp for the code."""
     return totp_pb2.ClaimCodeRequest(challenge_id=challenge_id, wait=duration(wait_s))
+
+
+def reject_code(challenge_id: str) -> totp_pb2.RejectCodeRequest:
+    """Tells totp that the site refused the code."""
+    return totp_pb2.RejectCodeRequest(challenge_id=challenge_id)
 
 
 def _spec(spec: Spec) -> pb.TaskSpec:
@@ -365,6 +375,7 @@ def _spec(spec: Spec) -> pb.TaskSpec:
         message.login.credential_id = spec.login.credential_id
         message.login.totp_identifier = spec.login.totp_identifier
         message.login.success_text = spec.login.success_text
+        message.login.link_hosts.extend(spec.login.link_hosts)
     if spec.extraction is not None:
         message.extraction.instruction = spec.extraction.instruction
         if spec.extraction.schema is not None:

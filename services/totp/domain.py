@@ -104,6 +104,8 @@ class Challenge:
     # Hosts whose sign-in links it takes in place of a code.
     link_hosts: list[str] = field(default_factory=list)
     rejected: int = 0
+    # How long each of its codes may take to come.
+    patience_s: float = 0.0
 
     def seen_at(self, now: datetime) -> Challenge:
         """The challenge as it truly is at this moment, whether or not its timer has fired."""
@@ -259,6 +261,12 @@ def checked_content(content: str) -> str:
     return content
 
 
+def typed_code(content: str) -> str:
+    """The code that a person typed for one login: a single word; empty when it is none."""
+    word = content.strip()
+    return word if re.fullmatch(r"\S{1,64}", word) and "://" not in word else ""
+
+
 def opening_times(
     now: datetime, not_before: datetime | None, timeout: timedelta | None
 ) -> tuple[datetime, datetime]:
@@ -269,6 +277,11 @@ def opening_times(
         raise errors.Invalid("timeout", f"must be more than 0 and at most {seconds} s")
     wanted = now - EARLY if not_before is None else not_before
     return max(wanted, now - LOOK_BACK), now + timeout
+
+
+def extended(challenge: Challenge, now: datetime) -> datetime:
+    """Until when a challenge waits for the next code: as long as it was to wait for the first."""
+    return max(challenge.expires_at, now + timedelta(seconds=challenge.patience_s))
 
 
 def check_rejectable(challenge: Challenge) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from libs import errors, ids
@@ -34,6 +34,11 @@ class Arrival:
     received_at: datetime | None = None
     # What tells it from every other message; taken from the e-mail when not given.
     external_id: str = ""
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether a person typed it for one login."""
+        return self.source is Source.MANUAL and bool(self.challenge_id)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,9 @@ class Intake:
     async def take(self, arrival: Arrival) -> Message:
         """Reads and keeps a message. The same e-mail twice is one message."""
         found = await read(arrival.content)
+        typed = domain.typed_code(arrival.content.reveal()) if arrival.is_typed else ""
+        if typed and not found.serves:
+            found = replace(found, reading=Reading(Verdict.FOUND, typed, 1), redacted="")
         return await self.keep(arrival, found)
 
     async def keep(self, arrival: Arrival, found: Found) -> Message:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from libs.db import Tx
+from services.totp import domain
 from services.totp.domain import Challenge, Message, State
 from services.totp.store import challenges, messages
 
@@ -66,6 +67,7 @@ def reject(tx: Tx, challenge: Challenge) -> Challenge:
     refused = messages.given_to(tx, challenge)
     not_before = refused.received_at if refused else challenge.not_before
     changes = {
+        "expires_at": domain.extended(challenge, tx.now),
         "rejected": challenge.rejected + 1,
         "message_id": "",
         "step": None,

@@ -11,8 +11,10 @@ from typing import Any
 import orjson
 
 from libs import ids
+from libs.resealing import SealedColumn
 from libs.secrets import Vault
 from services.webhook import signing
+from services.webhook.store.tables import endpoints
 
 # Rotating in a hurry must not make messages carry ever more signatures.
 MOST_KEYS = 3
@@ -109,3 +111,9 @@ def unseal(vault: Vault, row: Any) -> Credentials:
 
 def _tie(organization_id: str, endpoint_id: str) -> bytes:
     return f"webhook-endpoint:{organization_id}:{endpoint_id}".encode()
+
+
+# What a rotation of keys seals anew.
+SEALED = [
+    SealedColumn(endpoints.c.sealed, lambda row: _tie(row.organization_id, row.endpoint_id)),
+]

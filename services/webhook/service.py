@@ -36,6 +36,7 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
     """Who is told of which events, and every attempt to tell them."""
 
     tables = store.METADATA
+    sealed = credentials.SEALED
     settings = WebhookSettings
 
     def __init__(

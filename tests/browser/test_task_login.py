@@ -43,7 +43,9 @@ async def test_a_wrong_code_is_tried_once_more_with_a_new_one(browser: Stage, si
 
 
 @pytest.mark.parametrize("kind", ["", "-script"])
-async def test_two_wrong_codes_are_enough(browser: Stage, site: Office, kind: str) -> None:
+async def test_when_there_is_no_other_code_the_login_fails(
+    browser: Stage, site: Office, kind: str
+) -> None:
     scene = await arrive(browser, site, f"/login{kind}", ListedCodes(["111111", "222222"]))
     with pytest.raises(TaskFailure) as caught:
         await log_in(scene)
@@ -105,3 +107,58 @@ async def test_no_credential(browser: Stage, site: Office) -> None:
     with pytest.raises(TaskFailure) as caught:
         await log_in(scene)
     assert caught.value.reason == Reason.NO_CREDENTIAL
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("", False), ("-confirm", False), ("-code", True)], ids=str
+)
+async def test_a_mailed_link_is_opened_and_the_login_goes_on(
+    browser: Stage, site: Office, kind: str, code: bool
+) -> None:
+    site.good_codes = {"123456"}
+    codes = ListedCodes([site.mail_link(kind), "123456"])
+    scene = await arrive(browser, site, f"/magic{kind}", codes)
+    done = await log_in(scene, link_hosts=["127.0.0.1"], success_text="signed in as ada")
+    assert done == {"signed_in": True, "one_time_code": code, "sign_in_link": True}
+    assert scene.page.url.endswith("/page/orders")
+
+
+async def test_a_link_that_is_used_up_is_followed_by_the_next(browser: Stage, site: Office) -> None:
+    old = f"{site.url}/magic/in?token=x1"
+    scene = await arrive(browser, site, "/magic", ListedCodes([old, site.mail_link()]))
+    assert (await log_in(scene, link_hosts=["127.0.0.1"]))["sign_in_link"]
+    assert scene.page.url.endswith("/page/orders")
+    scene = await arrive(browser, site, "/magic", ListedCodes([old]))
+    with pytest.raises(TaskFailure) as caught:
+        await log_in(scene, link_hosts=["127.0.0.1"])
+    assert caught.value.reason == Reason.CODE_REJECTED
+    assert "This link has expired" in caught.value.message
+
+
+@pytest.mark.parametrize("host", ["localhost", "evil-127.0.0.1", "user@127.0.0.1"])
+async def test_a_link_to_another_host_is_not_opened(
+    browser: Stage, site: Office, host: str
+) -> None:
+    link = site.mail_link(token="abc123abc123").replace("127.0.0.1", host)
+    scene = await arrive(browser, site, "/magic", ListedCodes([link]))
+    with pytest.raises(TaskFailure) as caught:
+        await log_in(scene, link_hosts=["127.0.0.1"])
+    assert caught.value.reason == Reason.LINK_NOT_ALLOWED
+    assert "abc123abc123" not in caught.value.message
+    assert scene.page.url.endswith("/magic")
+
+
+async def test_nothing_of_a_link_is_recorded(browser: Stage, site: Office) -> None:
+    link = site.mail_link(token="abc123abc123")
+    scene = await arrive(browser, site, "/magic", ListedCodes([link]))
+    await log_in(scene, link_hosts=["127.0.0.1"])
+    assert scene.scrub(f"went to {link}, then /in/abc123abc123/x") == "went to ***, then /in/***/x"
+
+
+async def test_after_a_take_over_it_goes_on_at_the_link(browser: Stage, site: Office) -> None:
+    codes = ListedCodes([site.mail_link()])
+    scene = await arrive(browser, site, "/magic", codes, resumed=True)
+    await scene.page.fill("input", "ada@example.com")
+    await scene.page.click("button")
+    assert (await log_in(scene, link_hosts=["127.0.0.1"]))["sign_in_link"]
+    assert len(site.mailed) == 2

@@ -24,9 +24,21 @@ _REFUSAL = re.compile(
     r"failed|does(n.t| not) match|do(n.t| not) match|try again|locked|too many)\b",
     re.IGNORECASE,
 )
+_SPEAKING = frozenset({"alert", "status", "text", "label", "heading"})
 SUBMIT_WORDS = re.compile(
     r"^(sign ?in|log ?in|log ?on|continue|next|submit|verify|confirm|send|enter|ok)\b",
     re.IGNORECASE,
+)
+_USED_UP = re.compile(rf"{_REFUSAL.pattern}|\bused\b|\bno longer\b", re.IGNORECASE)
+_MAILED = re.compile(
+    r"\b((check|look in|open) (your|the) (e-?mails?|inbox|mailbox)"
+    r"|(we|we.ve|we have|just|has been|have|was) (e-?mailed|mailed|sent)\b.{0,40}\b(link|e-?mail)"
+    r"|(link|e-?mail) (was|has been|is) (sent|on its way)"
+    r"|(click|tap|follow|use|open) the (\S+ ){0,3}link (in|we|that))",
+    re.IGNORECASE,
+)
+_CONFIRM = re.compile(
+    r"\b(sign|log)[ -]?(me |you )?in\b|^(confirm|continue|verify|approve)$", re.IGNORECASE
 )
 _TYPED = frozenset({"text", "email", "tel", "number", "password", ""})
 
@@ -39,6 +51,13 @@ class Form:
     password: Element | None = None
     code: list[Element] = field(default_factory=list)
     refusals: tuple[str, ...] = ()
+    # It says that it has mailed a sign-in link.
+    mailed: bool = False
+
+    @property
+    def awaits_link(self) -> bool:
+        """Whether nothing but the link in the mail leads on."""
+        return self.mailed and self.is_gone
 
     @property
     def is_gone(self) -> bool:
@@ -52,12 +71,31 @@ def read(elements: list[Element]) -> Form:
     code = _code_fields(fields)
     rest = [e for e in fields if e not in code]
     password = next((e for e in rest if e.type == "password"), None)
-    return Form(_username(rest, password), password, code, refusals(elements))
+    return Form(_username(rest, password), password, code, refusals(elements), _mailed(elements))
+
+
+def link_refusals(elements: list[Element]) -> tuple[str, ...]:
+    """Sentences on the page that say that a sign-in link is no longer good."""
+    said = (e.text or e.name for e in elements if e.role in _SPEAKING)
+    return tuple(s for s in said if len(s) <= 200 and "link" in s.lower() and _USED_UP.search(s))
+
+
+def confirmation(elements: list[Element]) -> Element | None:
+    """The button of a page that a mailed link opens and that only asks whether to go on."""
+    if any(e.tag in {"input", "textarea", "select"} and _usable(e) for e in elements):
+        return None
+    buttons = [e for e in elements if e.role == "button"]
+    return next((e for e in buttons if _CONFIRM.search(e.name)), None)
+
+
+def _mailed(elements: list[Element]) -> bool:
+    said = (e.text or e.name for e in elements if e.role in _SPEAKING)
+    return any(len(s) <= 300 and _MAILED.search(s) for s in said)
 
 
 def refusals(elements: list[Element]) -> tuple[str, ...]:
     """Sentences on the page that say something was not accepted."""
-    said = [e.text or e.name for e in elements if e.role in {"alert", "status", "text", "label"}]
+    said = [e.text or e.name for e in elements if e.role in _SPEAKING - {"heading"}]
     return tuple(dict.fromkeys(s for s in said if len(s) <= 200 and _REFUSAL.search(s)))
 
 

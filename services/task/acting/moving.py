@@ -19,20 +19,24 @@ NAVIGATION_SETTLES_S = 0.3
 
 async def goto(action: schema.Goto, scene: Scene) -> dict[str, object]:
     """Open an address and wait until its content can be read."""
+    return _arrived(await opened(action, scene), scene.page, action.url)
+
+
+async def opened(action: schema.Goto, scene: Scene) -> Response | None:
+    """Open an address, whatever the site then answers."""
     scene.listen()
     for attempt in range(GOTO_ATTEMPTS):
         try:
-            response = await scene.page.goto(
+            return await scene.page.goto(
                 action.url, wait_until="domcontentloaded", timeout=action.timeout_ms
             )
-            break
         except BrowserError as error:
             # The error page of an address tried before may still be on its way in.
             interrupted = "interrupted by another navigation" in str(error)
             if not interrupted or attempt + 1 == GOTO_ATTEMPTS:
                 raise troubles.not_opened(error, action.url, action.timeout_ms) from error
             await scene.clock.sleep(NAVIGATION_SETTLES_S)
-    return _arrived(response, scene.page, action.url)
+    raise AssertionError("unreachable")
 
 
 async def reload(action: schema.Reload, scene: Scene) -> dict[str, object]:

@@ -28,6 +28,8 @@ STUCK_WINDOW = 12
 BAD_ANSWERS = 2
 _WITHOUT_CREDENTIAL = frozenset({"login", "type_code"})
 _NOT_OFFERED = frozenset({"upload"})
+# Whose secrets are typed, and which links are followed, is no matter of what a page says.
+_AUTHOR_SAYS = frozenset({"timeout_ms", "username", "password", "credential_id", "link_hosts"})
 
 _RULES = """You operate a web page for a person, one action at a time, to reach their goal.
 Answer with one JSON object: {"reason": "<why, one sentence>", "action": {"kind": …}}.
@@ -111,7 +113,7 @@ def answer_schema(goal: Goal, snapshot: Snapshot) -> dict[str, Any]:
         properties = {
             name: _aimed(part, target)
             for name, part in shape["properties"].items()
-            if name not in {"timeout_ms", "username", "password", "credential_id"}
+            if name not in _AUTHOR_SAYS
         }
         properties["kind"] = {"const": kind}
         required = ["kind", *shape.get("required", [])]
@@ -138,7 +140,7 @@ def read_answer(answer: Any, goal: Goal, snapshot: Snapshot) -> Step:
         raise errors.Invalid("action", "is missing")
     if raw.get("kind") not in _offered(goal):
         raise errors.Invalid("action.kind", f"{raw.get('kind')!r} is not on offer")
-    raw = dict(raw)
+    raw = {name: value for name, value in raw.items() if name not in _AUTHOR_SAYS}
     if raw.get("target") is not None:
         raw["target"] = _described(raw["target"], snapshot)
     return parse(raw, "action")

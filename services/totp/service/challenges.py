@@ -33,9 +33,10 @@ class ChallengeCalls(totp_pb2_grpc.TotpServiceServicer):
         organization_id = context.organization()
         size, before = pages.size(request.page_size), pages.after(request.page_token)
         state = wire.state(request.state)
+        run_id = ids.check("run_id", "run", request.run_id) if request.run_id else ""
 
         def query(tx: Tx) -> list[Challenge]:
-            found = challenges.page(tx, organization_id, state, before, size + 1)
+            found = challenges.page(tx, organization_id, state, run_id, before, size + 1)
             return [challenge.seen_at(tx.now) for challenge in found]
 
         found = await self._db.read(query)
@@ -175,6 +176,7 @@ def _opened(tx: Tx, credential: Credential | None, asked: _Asked) -> Challenge:
         expires_at=asked.times[1],
         link_hosts=asked.link_hosts,
         generated=generated,
+        patience_s=(asked.times[1] - tx.now).total_seconds(),
     )
     challenges.insert(tx, challenge)
     matching.announce(tx, "totp.required", challenge)

@@ -46,12 +46,14 @@ def _one(tx: Tx, organization_id: str, key: sa.ColumnElement[bool]) -> Challenge
 
 
 def page(
-    tx: Tx, organization_id: str, state: State | None, before: str, limit: int
+    tx: Tx, organization_id: str, state: State | None, run_id: str, before: str, limit: int
 ) -> list[Challenge]:
     """Challenges, newest first, from the one before `before`; ids sort by time."""
     query = sa.select(challenges).where(_columns.organization_id == organization_id)
     if state is not None:
         query = query.where(_columns.state == state.value)
+    if run_id:
+        query = query.where(_columns.run_id == run_id)
     if before:
         query = query.where(_columns.challenge_id < before)
     query = query.order_by(_columns.challenge_id.desc()).limit(limit)

@@ -52,6 +52,7 @@ challenges = sa.Table(
     sa.Column("valid_until", db.Timestamp),
     sa.Column("link_hosts", db.JSON, nullable=False),
     sa.Column("rejected", sa.Integer, nullable=False),
+    sa.Column("patience_s", sa.Float, nullable=False),
     sa.UniqueConstraint("organization_id", "request_id"),
     sa.Index("challenges_waiting", "organization_id", "identifier", "state", "created_at"),
     sa.Index("challenges_due", "state", "expires_at"),

@@ -71,6 +71,12 @@ def _is_url(value: str) -> str:
     return value
 
 
+def _is_host(value: str) -> str:
+    if not re.fullmatch(r"[^\s/:@?#]*[^\s/:@?#.]", value):
+        raise ValueError('must be a host such as "acme.example"')
+    return value
+
+
 Text = Annotated[str, BeforeValidator(_as_text), Field(max_length=20_000), OR_TEMPLATE]
 Words = Annotated[str, BeforeValidator(_as_text), Field(min_length=1, max_length=500), OR_TEMPLATE]
 Url = Annotated[
@@ -79,6 +85,10 @@ Url = Annotated[
     AfterValidator(_is_url),
     WithJsonSchema({"type": "string", "format": "uri", "maxLength": 2_048}),
     OR_TEMPLATE,
+]
+Hosts = Annotated[
+    list[Annotated[str, AfterValidator(_is_host), Field(max_length=253), OR_TEMPLATE]],
+    Field(max_length=20),
 ]
 Flag = Annotated[bool, OR_TEMPLATE]
 Condition = Annotated[
@@ -129,7 +139,7 @@ class TaskOrder:
     url: str = ""
     goal: str = ""
     actions: tuple[dict[str, Any], ...] = ()
-    login: Mapping[str, str] | None = None
+    login: Mapping[str, Any] | None = None
     extraction: Mapping[str, Any] | None = None
     credential_id: str = ""
     max_steps: int = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .contract import BrowserBlock, Params, TaskOrder, Text, Url, Words
+from pydantic import Field
+
+from .contract import BrowserBlock, Hosts, Params, TaskOrder, Text, Url, Words
 
 
 class LoginParams(Params):
@@ -12,10 +14,12 @@ class LoginParams(Params):
     url: Url | None = None
     totp_identifier: Text = ""
     success_text: Text = ""
+    # Hosts whose sign-in links are opened when the site mails one in place of a code.
+    link_hosts: Hosts = Field(default=[])
 
 
 class Login(BrowserBlock):
-    """Signs in with user name, password and, if the site asks, a one-time code."""
+    """Signs in with user name, password and, if the site asks, a code or a mailed link."""
 
     kind = "login"
     summary = "Signs in with a stored credential, one-time code included."
@@ -27,5 +31,6 @@ class Login(BrowserBlock):
             "credential_id": params.credential_id,
             "totp_identifier": params.totp_identifier,
             "success_text": params.success_text,
+            "link_hosts": params.link_hosts,
         }
         return TaskOrder(url=params.url or "", login=login)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from google.protobuf.duration_pb2 import Duration
 
 from libs import errors, ids
 from libs.clock import Clock
@@ -40,6 +41,45 @@ async def test_a_refused_code_is_followed_by_the_next(asking: Asking) -> None:
     with pytest.raises(errors.FailedPrecondition) as caught:
         await asking.reject(challenge)
     assert caught.value.reason == "CODES_REJECTED"
+
+
+async def test_the_next_code_has_as_long_to_come_as_the_first(asking: Asking) -> None:
+    challenge = await asking.open(timeout=Duration(seconds=60))
+    opened = challenge.create_time.ToDatetime()
+    assert (challenge.expire_time.ToDatetime() - opened).total_seconds() == 60
+    await asking.push("111111")
+    await asking.claim(challenge)
+    waits = await asking.reject(challenge)
+    longer = waits.expire_time.ToDatetime() - challenge.expire_time.ToDatetime()
+    assert 0 < longer.total_seconds() < 60
+
+
+async def test_the_challenges_of_a_run(asking: Asking) -> None:
+    run_id = ids.new("run")
+    mine, _ = await asking.open(run_id), await asking.open(ids.new("run"))
+    listed = await asking.gateway.ListChallenges(pb.ListChallengesRequest(run_id=run_id))
+    assert [one.challenge_id for one in listed.challenges] == [mine.challenge_id]
+    other = Asking.fresh(asking.service).gateway
+    assert not (await other.ListChallenges(pb.ListChallengesRequest(run_id=run_id))).challenges
+    with pytest.raises(errors.Invalid, match="run_id"):
+        await asking.gateway.ListChallenges(pb.ListChallengesRequest(run_id="mine"))
+
+
+async def test_what_a_person_types_for_a_challenge_is_the_code(asking: Asking) -> None:
+    for typed, code in (("Backup-Word", "Backup-Word"), (" 12345678901\n", "12345678901")):
+        challenge = await asking.open()
+        which = {"identifier": "", "challenge_id": challenge.challenge_id}
+        await asking.push(typed, source=pb.MESSAGE_SOURCE_MANUAL, **which)
+        assert await asking.claim(challenge) == code
+    challenge = await asking.open()
+    which = {"identifier": "", "challenge_id": challenge.challenge_id}
+    for unsure in (
+        await asking.push("no idea", source=pb.MESSAGE_SOURCE_MANUAL, **which),
+        await asking.push("Backup-Word", **which),
+        await asking.push("Backup-Word", source=pb.MESSAGE_SOURCE_MANUAL),
+    ):
+        assert unsure.state == pb.MESSAGE_STATE_UNSURE
+    assert await asking.state(challenge) == pb.CHALLENGE_STATE_WAITING
 
 
 async def test_older_codes_and_copies_of_a_refused_one_count_no_more(asking: Asking) -> None:

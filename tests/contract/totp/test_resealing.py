@@ -136,8 +136,9 @@ async def test_the_operator_rotates_and_drops(tmp_path: Path, redis_url: str) ->
         podium, ["--home", str(tmp_path), "admin", "keys", "drop", "2"], obj=Terminal()
     )
     assert isinstance(refused.exception, errors.FailedPrecondition)
+    assert set(json.loads(keys_of(home).vault)) == {"1", "2"}
+    assert "Key 1 is destroyed." in command("drop", "1")
     keys = keys_of(home).vault_of("totp")
-    assert set(json.loads(keys)) == {"1", "2"}
-    del_old = json.dumps({"2": json.loads(keys)["2"]})
-    async with running(TotpService, tmp_path, redis_url, vault_keys=del_old) as service:
+    assert set(json.loads(keys)) == {"2"}
+    async with running(TotpService, tmp_path, redis_url, vault_keys=keys) as service:
         assert await resolved(Asking(service, "org_a"), "one") == "canary"

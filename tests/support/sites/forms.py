@@ -28,3 +28,20 @@ def code(kind: str, refusal: str = "") -> str:
       else { why.textContent = 'Wrong code, try again.'; f.code.value = ''; } }
     </script>"""
     return form + script
+
+
+MAILED = "<h1>Check your inbox</h1><p>We have sent you a link that signs you in.</p>"
+USED_UP = "<h1>Sorry</h1><p>This link has expired or was used before.</p><a href=/>Home</a>"
+
+
+def magic(kind: str) -> str:
+    """A login form that wants nothing but an e-mail address."""
+    return f"""<h1>Welcome back</h1><p>We will e-mail you a link, there is no password.</p>
+    <form method="post" action="/magic{kind}">
+    <label>E-mail <input name="email" type="email"></label><button>Continue</button></form>"""
+
+
+def confirm(token: str) -> str:
+    """What keeps the scanner of a mail server from using the link up."""
+    return f"""<h1>One more step</h1><form method="post">
+    <input type="hidden" name="token" value="{token}"><button>Sign in to Office</button></form>"""

@@ -77,6 +77,7 @@ class OneCredential(totp_pb2_grpc.TotpServiceServicer):
 
     codes: list[str] = field(default_factory=list)
     challenges: dict[str, str] = field(default_factory=dict)
+    rejected: list[str] = field(default_factory=list)
 
     async def ResolveCredential(
         self, request: Any, context: Any
@@ -100,3 +101,7 @@ class OneCredential(totp_pb2_grpc.TotpServiceServicer):
         except TimeoutError:
             raise errors.DeadlineExceeded("no code") from None
         return totp_pb2.ClaimCodeResponse(code=self.codes[number])
+
+    async def RejectCode(self, request: Any, context: Any) -> totp_pb2.RejectCodeResponse:
+        self.rejected.append(request.challenge_id)
+        raise errors.FailedPrecondition("no more", reason="CODES_REJECTED")

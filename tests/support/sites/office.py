@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from libs import ids
 from tests.support.serving import served
 from tests.support.sites import forms
 
@@ -32,6 +33,16 @@ class Office:
     uploads: dict[str, bytes] = field(default_factory=dict)
     clicks: int = 0
     visits: list[str] = field(default_factory=list)
+    # Links that it has mailed: the good ones, until they are used.
+    mailed: list[str] = field(default_factory=list)
+    good_links: set[str] = field(default_factory=set)
+
+    def mail_link(self, kind: str = "", token: str = "") -> str:
+        """A sign-in link as the site mails it; it is good once."""
+        token = token or ids.token(16)
+        self.good_links.add(token)
+        self.mailed.append(f"{self.url}/magic{kind}/in?token={token}")
+        return self.mailed[-1]
 
 
 @asynccontextmanager
@@ -61,6 +72,8 @@ def _app(site: Office) -> web.Application:
     app.router.add_post("/clicked", _clicked(site))
     for boxes in ("", "-boxes", "-script"):
         _add_login(app, site, boxes)
+    for kind in ("", "-confirm", "-code"):
+        _add_magic(app, site, kind)
     return app
 
 
@@ -96,6 +109,36 @@ def _add_login(app: web.Application, site: Office, kind: str) -> None:
     app.router.add_post(f"/login{kind}", check)
     app.router.add_get(f"/code{kind}", ask_code)
     app.router.add_post(f"/code{kind}", check_by_script if kind == "-script" else check_code)
+
+
+def _add_magic(app: web.Application, site: Office, kind: str) -> None:
+    """A login at /magic<kind> that mails a link; the link may ask to confirm, or for a code."""
+
+    async def ask(_: web.Request) -> web.Response:
+        return _html(forms.magic(kind))
+
+    async def mail(request: web.Request) -> web.Response:
+        form = await request.post()
+        if form.get("email") == USERNAME:
+            site.mail_link(kind)
+        return _html(forms.MAILED)
+
+    async def follow(request: web.Request) -> web.Response:
+        if request.query.get("token") not in site.good_links:
+            return _html(forms.USED_UP)
+        if kind == "-confirm":
+            return _html(forms.confirm(request.query["token"]))
+        site.good_links.discard(request.query["token"])
+        raise web.HTTPFound("/code" if kind == "-code" else "/page/orders")
+
+    async def confirmed(request: web.Request) -> web.Response:
+        site.good_links.discard(str((await request.post())["token"]))
+        raise web.HTTPFound("/page/orders")
+
+    app.router.add_get(f"/magic{kind}", ask)
+    app.router.add_post(f"/magic{kind}", mail)
+    app.router.add_get(f"/magic{kind}/in", follow)
+    app.router.add_post(f"/magic{kind}/in", confirmed)
 
 
 async def _hang(_: web.Request) -> web.Response:

@@ -20,7 +20,7 @@ from libs.clock import Clock
 from libs.secrets import Secret
 from services.task.acting.scene import Scene
 from services.task.domain import Reason, TaskFailure
-from services.task.ports import Artifact, Credential, File
+from services.task.ports import Artifact, Credential, File, Given, Wanted
 
 from .office import PASSWORD, USERNAME
 
@@ -126,7 +126,7 @@ class DirectSession:
 
 @dataclass
 class ListedCodes:
-    """The codes port over a list: each new request gets the next one."""
+    """The codes port over a list: each new request, and each refusal, gets the next one."""
 
     codes: list[str] = field(default_factory=list)
     password: str = PASSWORD
@@ -136,13 +136,26 @@ class ListedCodes:
         """The one credential there is."""
         return Credential(USERNAME, Secret(self.password), has_totp=True)
 
-    async def code(
-        self, credential_id: str, identifier: str, request_id: str, timeout_s: float
-    ) -> Secret:
+    async def code(self, wanted: Wanted) -> Given:
         """The code of a request."""
-        if request_id not in self.given:
-            self.given[request_id] = self.codes[len(self.given)]
-        return Secret(self.given[request_id])
+        if wanted.request_id not in self.given:
+            self.given[wanted.request_id] = self._next()
+        return self._given(wanted.request_id)
+
+    async def another(self, refused: Given, timeout_s: float) -> Given | None:
+        """The next one, while there is one."""
+        if not self.codes:
+            return None
+        self.given[refused.challenge_id] = self._next()
+        return self._given(refused.challenge_id)
+
+    def _next(self) -> str:
+        return self.codes.pop(0)
+
+    def _given(self, request_id: str) -> Given:
+        text = self.given[request_id]
+        is_link = text.startswith("http")
+        return Given(request_id, Secret("" if is_link else text), Secret(text if is_link else ""))
 
 
 def _artifact(kind: str, name: str, content: bytes) -> Artifact:

@@ -81,13 +81,19 @@ FILE = {"artifact_id": "art_2", "kind": "download", "name": "o.csv", "size_bytes
         ("goto_url", {"url": "https://x.test/"}, TaskOrder(url="https://x.test/")),
         (
             "login",
-            {"credential_id": "cred_1", "url": "https://x.test/", "success_text": "Hello"},
+            {
+                "credential_id": "cred_1",
+                "url": "https://x.test/",
+                "success_text": "Hello",
+                "link_hosts": ["x.test"],
+            },
             TaskOrder(
                 url="https://x.test/",
                 login={
                     "credential_id": "cred_1",
                     "totp_identifier": "",
                     "success_text": "Hello",
+                    "link_hosts": ["x.test"],
                 },
             ),
         ),

@@ -30,7 +30,7 @@ from podium.common.v1 import call_pb2 as podium_dot_common_dot_v1_dot_call__pb2
 from podium.common.v1 import failure_pb2 as podium_dot_common_dot_v1_dot_failure__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19podium/task/v1/task.proto\x12\x0epodium.task.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpodium/common/v1/call.proto\x1a\x1epodium/common/v1/failure.proto\"\xb2\x02\n\x08TaskSpec\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04goal\x18\x02 \x01(\t\x12(\n\x07\x61\x63tions\x18\x03 \x03(\x0b\x32\x17.google.protobuf.Struct\x12$\n\x05login\x18\x04 \x01(\x0b\x32\x15.podium.task.v1.Login\x12.\n\nextraction\x18\x05 \x01(\x0b\x32\x1a.podium.task.v1.Extraction\x12\x15\n\rcredential_id\x18\x06 \x01(\t\x12\x11\n\tmax_steps\x18\x07 \x01(\x05\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fscreenshot_name\x18\t \x01(\t\x12\x1c\n\x14screenshot_full_page\x18\n \x01(\x08\"M\n\x05Login\x12\x15\n\rcredential_id\x18\x01 \x01(\t\x12\x17\n\x0ftotp_identifier\x18\x02 \x01(\t\x12\x14\n\x0csuccess_text\x18\x03 \x01(\t\"J\n\nExtraction\x12\x13\n\x0binstruction\x18\x01 \x01(\t\x12\'\n\x06schema\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x9f\x02\n\x06\x41\x63tion\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\'\n\x06params\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07planner\x18\x04 \x01(\t\x12\x16\n\tsucceeded\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12&\n\x06output\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12*\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x19.podium.common.v1.Failure\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\t \x01(\x03\x42\x0c\n\n_succeeded\"c\n\x0cTaskArtifact\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\"\xff\x03\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x17\n\x0fworkflow_run_id\x18\x03 \x01(\t\x12\x12\n\nblock_path\x18\x04 \x01(\t\x12(\n\x05state\x18\x05 \x01(\x0e\x32\x19.podium.task.v1.TaskState\x12&\n\x04spec\x18\x06 \x01(\x0b\x32\x18.podium.task.v1.TaskSpec\x12\x1a\n\x12\x62rowser_session_id\x18\x07 \x01(\t\x12\'\n\x07\x61\x63tions\x18\x08 \x03(\x0b\x32\x16.podium.task.v1.Action\x12&\n\x06output\x18\t \x01(\x0b\x32\x16.google.protobuf.Value\x12/\n\tartifacts\x18\n \x03(\x0b\x32\x1c.podium.task.v1.TaskArtifact\x12*\n\x07\x66\x61ilure\x18\x0b \x01(\x0b\x32\x19.podium.common.v1.Failure\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\nActionKind\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\'\n\x06schema\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x80\x01\n\x12\x45xecuteTaskRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nblock_path\x18\x02 \x01(\t\x12&\n\x04spec\x18\x03 \x01(\x0b\x32\x18.podium.task.v1.TaskSpec\x12\x1a\n\x12\x62rowser_session_id\x18\x04 \x01(\t\"\x9c\x01\n\x13\x45xecuteTaskResponse\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.podium.task.v1.TaskH\x00\x12(\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x16.podium.task.v1.ActionH\x00\x12(\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x14.podium.task.v1.TaskH\x00\x42\x08\n\x06update\"H\n\x11\x43\x61ncelTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"8\n\x12\x43\x61ncelTaskResponse\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.podium.task.v1.Task\"!\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"5\n\x0fGetTaskResponse\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.podium.task.v1.Task\"I\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"Q\n\x11ListTasksResponse\x12#\n\x05tasks\x18\x01 \x03(\x0b\x32\x14.podium.task.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb4\x01\n\x15\x45xecuteActionsRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12(\n\x07\x61\x63tions\x18\x02 \x03(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\ncontrol_id\x18\x03 \x01(\t\x12\x15\n\rcredential_id\x18\x04 \x01(\t\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"p\n\x16\x45xecuteActionsResponse\x12\'\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x16.podium.task.v1.Action\x12\x11\n\tcompleted\x18\x02 \x01(\x08\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\"\x18\n\x16ListActionKindsRequest\"K\n\x17ListActionKindsResponse\x12\x30\n\x0c\x61\x63tion_kinds\x18\x01 \x03(\x0b\x32\x1a.podium.task.v1.ActionKind*\xd5\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TASK_STATE_QUEUED\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x18\n\x14TASK_STATE_COMPLETED\x10\x03\x12\x15\n\x11TASK_STATE_FAILED\x10\x04\x12\x19\n\x15TASK_STATE_TERMINATED\x10\x05\x12\x17\n\x13TASK_STATE_CANCELED\x10\x06\x12\x18\n\x14TASK_STATE_TIMED_OUT\x10\x07\x32\xb0\x06\n\x0bTaskService\x12k\n\x0b\x45xecuteTask\x12\".podium.task.v1.ExecuteTaskRequest\x1a#.podium.task.v1.ExecuteTaskResponse\"\x11\x90\x02\x02\xaa\xd4\x18\n\n\x08workflow0\x01\x12i\n\nCancelTask\x12!.podium.task.v1.CancelTaskRequest\x1a\".podium.task.v1.CancelTaskResponse\"\x14\x90\x02\x02\xaa\xd4\x18\r\n\x08workflow\x10\x90N\x12\x84\x01\n\x07GetTask\x12\x1e.podium.task.v1.GetTaskRequest\x1a\x1f.podium.task.v1.GetTaskResponse\"8\x90\x02\x01\xaa\xd4\x18\x16\n\x07gateway\n\x08workflow\x10\x90N\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/tasks/{task_id}\x12v\n\tListTasks\x12 .podium.task.v1.ListTasksRequest\x1a!.podium.task.v1.ListTasksResponse\"$\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/tasks\x12\xb5\x01\n\x0e\x45xecuteActions\x12%.podium.task.v1.ExecuteActionsRequest\x1a&.podium.task.v1.ExecuteActionsResponse\"T\xaa\xd4\x18\r\n\x07gateway\x10\xf0\x93\t\x82\xd3\xe4\x93\x02=\"8/v1/browser_sessions/{browser_session_id}:executeActions:\x01*\x12\x91\x01\n\x0fListActionKinds\x12&.podium.task.v1.ListActionKindsRequest\x1a\'.podium.task.v1.ListActionKindsResponse\"-\x90\x02\x01\xaa\xd4\x18\x0e\n\x07gateway\x10\x90N\x18\x01\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/action_kindsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19podium/task/v1/task.proto\x12\x0epodium.task.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpodium/common/v1/call.proto\x1a\x1epodium/common/v1/failure.proto\"\xb2\x02\n\x08TaskSpec\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04goal\x18\x02 \x01(\t\x12(\n\x07\x61\x63tions\x18\x03 \x03(\x0b\x32\x17.google.protobuf.Struct\x12$\n\x05login\x18\x04 \x01(\x0b\x32\x15.podium.task.v1.Login\x12.\n\nextraction\x18\x05 \x01(\x0b\x32\x1a.podium.task.v1.Extraction\x12\x15\n\rcredential_id\x18\x06 \x01(\t\x12\x11\n\tmax_steps\x18\x07 \x01(\x05\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fscreenshot_name\x18\t \x01(\t\x12\x1c\n\x14screenshot_full_page\x18\n \x01(\x08\"a\n\x05Login\x12\x15\n\rcredential_id\x18\x01 \x01(\t\x12\x17\n\x0ftotp_identifier\x18\x02 \x01(\t\x12\x14\n\x0csuccess_text\x18\x03 \x01(\t\x12\x12\n\nlink_hosts\x18\x04 \x03(\t\"J\n\nExtraction\x12\x13\n\x0binstruction\x18\x01 \x01(\t\x12\'\n\x06schema\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x9f\x02\n\x06\x41\x63tion\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\'\n\x06params\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07planner\x18\x04 \x01(\t\x12\x16\n\tsucceeded\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12&\n\x06output\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12*\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x19.podium.common.v1.Failure\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\t \x01(\x03\x42\x0c\n\n_succeeded\"c\n\x0cTaskArtifact\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\"\xff\x03\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x17\n\x0fworkflow_run_id\x18\x03 \x01(\t\x12\x12\n\nblock_path\x18\x04 \x01(\t\x12(\n\x05state\x18\x05 \x01(\x0e\x32\x19.podium.task.v1.TaskState\x12&\n\x04spec\x18\x06 \x01(\x0b\x32\x18.podium.task.v1.TaskSpec\x12\x1a\n\x12\x62rowser_session_id\x18\x07 \x01(\t\x12\'\n\x07\x61\x63tions\x18\x08 \x03(\x0b\x32\x16.podium.task.v1.Action\x12&\n\x06output\x18\t \x01(\x0b\x32\x16.google.protobuf.Value\x12/\n\tartifacts\x18\n \x03(\x0b\x32\x1c.podium.task.v1.TaskArtifact\x12*\n\x07\x66\x61ilure\x18\x0b \x01(\x0b\x32\x19.podium.common.v1.Failure\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\nActionKind\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\'\n\x06schema\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x80\x01\n\x12\x45xecuteTaskRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nblock_path\x18\x02 \x01(\t\x12&\n\x04spec\x18\x03 \x01(\x0b\x32\x18.podium.task.v1.TaskSpec\x12\x1a\n\x12\x62rowser_session_id\x18\x04 \x01(\t\"\x9c\x01\n\x13\x45xecuteTaskResponse\x12\'\n\x07started\x18\x01 \x01(\x0b\x32\x14.podium.task.v1.TaskH\x00\x12(\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x16.podium.task.v1.ActionH\x00\x12(\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x14.podium.task.v1.TaskH\x00\x42\x08\n\x06update\"H\n\x11\x43\x61ncelTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"8\n\x12\x43\x61ncelTaskResponse\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.podium.task.v1.Task\"!\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"5\n\x0fGetTaskResponse\x12\"\n\x04task\x18\x01 \x01(\x0b\x32\x14.podium.task.v1.Task\"I\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"Q\n\x11ListTasksResponse\x12#\n\x05tasks\x18\x01 \x03(\x0b\x32\x14.podium.task.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb4\x01\n\x15\x45xecuteActionsRequest\x12\x1a\n\x12\x62rowser_session_id\x18\x01 \x01(\t\x12(\n\x07\x61\x63tions\x18\x02 \x03(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\ncontrol_id\x18\x03 \x01(\t\x12\x15\n\rcredential_id\x18\x04 \x01(\t\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"p\n\x16\x45xecuteActionsResponse\x12\'\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x16.podium.task.v1.Action\x12\x11\n\tcompleted\x18\x02 \x01(\x08\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\"\x18\n\x16ListActionKindsRequest\"K\n\x17ListActionKindsResponse\x12\x30\n\x0c\x61\x63tion_kinds\x18\x01 \x03(\x0b\x32\x1a.podium.task.v1.ActionKind*\xd5\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TASK_STATE_QUEUED\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x18\n\x14TASK_STATE_COMPLETED\x10\x03\x12\x15\n\x11TASK_STATE_FAILED\x10\x04\x12\x19\n\x15TASK_STATE_TERMINATED\x10\x05\x12\x17\n\x13TASK_STATE_CANCELED\x10\x06\x12\x18\n\x14TASK_STATE_TIMED_OUT\x10\x07\x32\xb0\x06\n\x0bTaskService\x12k\n\x0b\x45xecuteTask\x12\".podium.task.v1.ExecuteTaskRequest\x1a#.podium.task.v1.ExecuteTaskResponse\"\x11\x90\x02\x02\xaa\xd4\x18\n\n\x08workflow0\x01\x12i\n\nCancelTask\x12!.podium.task.v1.CancelTaskRequest\x1a\".podium.task.v1.CancelTaskResponse\"\x14\x90\x02\x02\xaa\xd4\x18\r\n\x08workflow\x10\x90N\x12\x84\x01\n\x07GetTask\x12\x1e.podium.task.v1.GetTaskRequest\x1a\x1f.podium.task.v1.GetTaskResponse\"8\x90\x02\x01\xaa\xd4\x18\x16\n\x07gateway\n\x08workflow\x10\x90N\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/tasks/{task_id}\x12v\n\tListTasks\x12 .podium.task.v1.ListTasksRequest\x1a!.podium.task.v1.ListTasksResponse\"$\x90\x02\x01\xaa\xd4\x18\x0c\n\x07gateway\x10\x90N\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/tasks\x12\xb5\x01\n\x0e\x45xecuteActions\x12%.podium.task.v1.ExecuteActionsRequest\x1a&.podium.task.v1.ExecuteActionsResponse\"T\xaa\xd4\x18\r\n\x07gateway\x10\xf0\x93\t\x82\xd3\xe4\x93\x02=\"8/v1/browser_sessions/{browser_session_id}:executeActions:\x01*\x12\x91\x01\n\x0fListActionKinds\x12&.podium.task.v1.ListActionKindsRequest\x1a\'.podium.task.v1.ListActionKindsResponse\"-\x90\x02\x01\xaa\xd4\x18\x0e\n\x07gateway\x10\x90N\x18\x01\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/action_kindsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,46 +49,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKSERVICE'].methods_by_name['ExecuteActions']._serialized_options = b'\252\324\030\r\n\007gateway\020\360\223\t\202\323\344\223\002=\"8/v1/browser_sessions/{browser_session_id}:executeActions:\001*'
   _globals['_TASKSERVICE'].methods_by_name['ListActionKinds']._loaded_options = None
   _globals['_TASKSERVICE'].methods_by_name['ListActionKinds']._serialized_options = b'\220\002\001\252\324\030\016\n\007gateway\020\220N\030\001\202\323\344\223\002\022\022\020/v1/action_kinds'
-  _globals['_TASKSTATE']._serialized_start=2757
-  _globals['_TASKSTATE']._serialized_end=2970
+  _globals['_TASKSTATE']._serialized_start=2777
+  _globals['_TASKSTATE']._serialized_end=2990
   _globals['_TASKSPEC']._serialized_start=232
   _globals['_TASKSPEC']._serialized_end=538
   _globals['_LOGIN']._serialized_start=540
-  _globals['_LOGIN']._serialized_end=617
-  _globals['_EXTRACTION']._serialized_start=619
-  _globals['_EXTRACTION']._serialized_end=693
-  _globals['_ACTION']._serialized_start=696
-  _globals['_ACTION']._serialized_end=983
-  _globals['_TASKARTIFACT']._serialized_start=985
-  _globals['_TASKARTIFACT']._serialized_end=1084
-  _globals['_TASK']._serialized_start=1087
-  _globals['_TASK']._serialized_end=1598
-  _globals['_ACTIONKIND']._serialized_start=1600
-  _globals['_ACTIONKIND']._serialized_end=1684
-  _globals['_EXECUTETASKREQUEST']._serialized_start=1687
-  _globals['_EXECUTETASKREQUEST']._serialized_end=1815
-  _globals['_EXECUTETASKRESPONSE']._serialized_start=1818
-  _globals['_EXECUTETASKRESPONSE']._serialized_end=1974
-  _globals['_CANCELTASKREQUEST']._serialized_start=1976
-  _globals['_CANCELTASKREQUEST']._serialized_end=2048
-  _globals['_CANCELTASKRESPONSE']._serialized_start=2050
-  _globals['_CANCELTASKRESPONSE']._serialized_end=2106
-  _globals['_GETTASKREQUEST']._serialized_start=2108
-  _globals['_GETTASKREQUEST']._serialized_end=2141
-  _globals['_GETTASKRESPONSE']._serialized_start=2143
-  _globals['_GETTASKRESPONSE']._serialized_end=2196
-  _globals['_LISTTASKSREQUEST']._serialized_start=2198
-  _globals['_LISTTASKSREQUEST']._serialized_end=2271
-  _globals['_LISTTASKSRESPONSE']._serialized_start=2273
-  _globals['_LISTTASKSRESPONSE']._serialized_end=2354
-  _globals['_EXECUTEACTIONSREQUEST']._serialized_start=2357
-  _globals['_EXECUTEACTIONSREQUEST']._serialized_end=2537
-  _globals['_EXECUTEACTIONSRESPONSE']._serialized_start=2539
-  _globals['_EXECUTEACTIONSRESPONSE']._serialized_end=2651
-  _globals['_LISTACTIONKINDSREQUEST']._serialized_start=2653
-  _globals['_LISTACTIONKINDSREQUEST']._serialized_end=2677
-  _globals['_LISTACTIONKINDSRESPONSE']._serialized_start=2679
-  _globals['_LISTACTIONKINDSRESPONSE']._serialized_end=2754
-  _globals['_TASKSERVICE']._serialized_start=2973
-  _globals['_TASKSERVICE']._serialized_end=3789
+  _globals['_LOGIN']._serialized_end=637
+  _globals['_EXTRACTION']._serialized_start=639
+  _globals['_EXTRACTION']._serialized_end=713
+  _globals['_ACTION']._serialized_start=716
+  _globals['_ACTION']._serialized_end=1003
+  _globals['_TASKARTIFACT']._serialized_start=1005
+  _globals['_TASKARTIFACT']._serialized_end=1104
+  _globals['_TASK']._serialized_start=1107
+  _globals['_TASK']._serialized_end=1618
+  _globals['_ACTIONKIND']._serialized_start=1620
+  _globals['_ACTIONKIND']._serialized_end=1704
+  _globals['_EXECUTETASKREQUEST']._serialized_start=1707
+  _globals['_EXECUTETASKREQUEST']._serialized_end=1835
+  _globals['_EXECUTETASKRESPONSE']._serialized_start=1838
+  _globals['_EXECUTETASKRESPONSE']._serialized_end=1994
+  _globals['_CANCELTASKREQUEST']._serialized_start=1996
+  _globals['_CANCELTASKREQUEST']._serialized_end=2068
+  _globals['_CANCELTASKRESPONSE']._serialized_start=2070
+  _globals['_CANCELTASKRESPONSE']._serialized_end=2126
+  _globals['_GETTASKREQUEST']._serialized_start=2128
+  _globals['_GETTASKREQUEST']._serialized_end=2161
+  _globals['_GETTASKRESPONSE']._serialized_start=2163
+  _globals['_GETTASKRESPONSE']._serialized_end=2216
+  _globals['_LISTTASKSREQUEST']._serialized_start=2218
+  _globals['_LISTTASKSREQUEST']._serialized_end=2291
+  _globals['_LISTTASKSRESPONSE']._serialized_start=2293
+  _globals['_LISTTASKSRESPONSE']._serialized_end=2374
+  _globals['_EXECUTEACTIONSREQUEST']._serialized_start=2377
+  _globals['_EXECUTEACTIONSREQUEST']._serialized_end=2557
+  _globals['_EXECUTEACTIONSRESPONSE']._serialized_start=2559
+  _globals['_EXECUTEACTIONSRESPONSE']._serialized_end=2671
+  _globals['_LISTACTIONKINDSREQUEST']._serialized_start=2673
+  _globals['_LISTACTIONKINDSREQUEST']._serialized_end=2697
+  _globals['_LISTACTIONKINDSRESPONSE']._serialized_start=2699
+  _globals['_LISTACTIONKINDSRESPONSE']._serialized_end=2774
+  _globals['_TASKSERVICE']._serialized_start=2993
+  _globals['_TASKSERVICE']._serialized_end=3809
 # @@protoc_insertion_point(module_scope)

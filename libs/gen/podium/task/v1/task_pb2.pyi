@@ -59,14 +59,16 @@ class TaskSpec(_message.Message):
     def __init__(self, url: _Optional[str] = ..., goal: _Optional[str] = ..., actions: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., login: _Optional[_Union[Login, _Mapping]] = ..., extraction: _Optional[_Union[Extraction, _Mapping]] = ..., credential_id: _Optional[str] = ..., max_steps: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., screenshot_name: _Optional[str] = ..., screenshot_full_page: _Optional[bool] = ...) -> None: ...
 
 class Login(_message.Message):
-    __slots__ = ("credential_id", "totp_identifier", "success_text")
+    __slots__ = ("credential_id", "totp_identifier", "success_text", "link_hosts")
     CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
     TOTP_IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     SUCCESS_TEXT_FIELD_NUMBER: _ClassVar[int]
+    LINK_HOSTS_FIELD_NUMBER: _ClassVar[int]
     credential_id: str
     totp_identifier: str
     success_text: str
-    def __init__(self, credential_id: _Optional[str] = ..., totp_identifier: _Optional[str] = ..., success_text: _Optional[str] = ...) -> None: ...
+    link_hosts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, credential_id: _Optional[str] = ..., totp_identifier: _Optional[str] = ..., success_text: _Optional[str] = ..., link_hosts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Extraction(_message.Message):
     __slots__ = ("instruction", "schema")

@@ -305,14 +305,16 @@ class SubmitMessageResponse(_message.Message):
     def __init__(self, message_id: _Optional[str] = ..., state: _Optional[_Union[MessageState, str]] = ...) -> None: ...
 
 class ListChallengesRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "state")
+    __slots__ = ("page_size", "page_token", "state", "run_id")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     state: ChallengeState
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[ChallengeState, str]] = ...) -> None: ...
+    run_id: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., state: _Optional[_Union[ChallengeState, str]] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class ListChallengesResponse(_message.Message):
     __slots__ = ("challenges", "next_page_token")

@@ -271,9 +271,10 @@ class TotpServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RejectCode(self, request, context):
-        """Says that the site refused the code that was claimed: the challenge waits for another one, and
-        this one is not handed out again. FAILED_PRECONDITION: no code was claimed, or this was the
-        third refusal, after which sites lock accounts.
+        """Says that the site refused the code (or the link) that was claimed: the challenge waits for
+        another one, as long as it was to wait for the first, and this one is not handed out again.
+        FAILED_PRECONDITION: no code was claimed, or this was the third refusal, after which sites lock
+        accounts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
