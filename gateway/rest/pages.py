@@ -16,8 +16,10 @@ from gateway.upstreams import Guard
 
 HERE = Path(__file__).parent
 JSON, HTML = "application/json", "text/html; charset=utf-8"
+SHOWN = ("docs", "live", "runs")
 LINKS = {
     "docs": "/docs",
+    "console": "/runs",
     "openapi": "/openapi.json",
     "health": "/healthz",
     "runs": "/v1/runs",
@@ -42,8 +44,7 @@ class Pages:
         self.draining = False
         self._guards = guards
         document = orjson.dumps(openapi, option=orjson.OPT_INDENT_2)
-        docs = (HERE / "docs.html").read_bytes()
-        live = (HERE / "live.html").read_bytes()
+        docs, live, runs = ((HERE / f"{name}.html").read_bytes() for name in SHOWN)
         fresh = {"content-type": JSON, "cache-control": "no-store"}
         self._pages = {
             "/": Page(lambda: (200, orjson.dumps({"name": "Podium", "links": LINKS})), fresh),
@@ -51,6 +52,7 @@ class Pages:
             "/openapi.json": Page(lambda: (200, document), {"content-type": JSON}),
             "/docs": Page(lambda: (200, docs), _page_headers(docs)),
             "/live": Page(lambda: (200, live), _page_headers(live)),
+            "/runs": Page(lambda: (200, runs), _page_headers(runs)),
             "/v1/mesh": Page(self._mesh, fresh, is_open=False),
         }
 
