@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, overload
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, overload
 
 from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
 from libs import errors
+from podium.common.v1 import call_pb2
+
+M = TypeVar("M", bound=Message)
 
 # Above this a double no longer tells neighbouring integers apart.
 LARGEST_EXACT = 2**53
@@ -26,6 +29,11 @@ def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
     message = timestamp_pb2.Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def moment(stamp: timestamp_pb2.Timestamp) -> datetime:
+    """A timestamp as an aware time."""
+    return stamp.ToDatetime(UTC)
 
 
 def duration(seconds: float) -> duration_pb2.Duration:
@@ -106,6 +114,29 @@ def plain(message: struct_pb2.Struct | struct_pb2.Value) -> Any:
 def as_dict(message: Message) -> dict[str, Any]:
     """Any message as JSON-ready data under the names of its contract, whole numbers as integers."""
     return _whole(json_format.MessageToDict(message, preserving_proto_field_name=True))
+
+
+def without_secrets(message: M) -> M:
+    """A copy that lacks every field which its contract calls a secret."""
+    bare = type(message)()
+    bare.CopyFrom(message)
+    _clear_secrets(bare)
+    return bare
+
+
+def _clear_secrets(message: Message) -> None:
+    for field, held in message.ListFields():
+        options: Any = field.GetOptions()
+        if options.Extensions[call_pb2.secret]:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            if isinstance(held, Message):
+                _clear_secrets(held)
+                continue
+            entries = held.values() if field.message_type.GetOptions().map_entry else held
+            for entry in entries:
+                if isinstance(entry, Message):
+                    _clear_secrets(entry)
 
 
 def _whole(data: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gateway.cli import parameters, spans, tracing, watching
+from gateway.cli import parameters, spans, tracing, watching, wishes
 from gateway.cli.commands import Command, Group, limit_option, terminal
 from gateway.cli.exits import OK, RUN_NOT_COMPLETED, Ended
 from gateway.cli.terminal import Terminal, words
@@ -25,6 +25,7 @@ FIELDS = (
     ("to pause", "pause_requested"),
     ("workflow", "workflow_id"),
     ("session", "browser_session_id"),
+    ("asked of it", "session"),
     ("created", "create_time"),
     ("started", "start_time"),
     ("ended", "end_time"),
@@ -55,6 +56,18 @@ STATES = [name.removeprefix("RUN_STATE_").lower() for name in run_pb2.RunState.k
     help='Parameters as YAML or JSON; "-" for stdin.',
 )
 @click.option("--session", default="", help="Browser session to use (bs_…).")
+@click.option("--profile", default="", help="Profile that its session begins with (bp_…).")
+@click.option("--save-profile", is_flag=True, help="Save a new version of it at the end.")
+@click.option(
+    "--reuse", default="", metavar="new|workflow|key:…", help="Whose session it goes on in."
+)
+@click.option("--locale", default="", help='Such as "en-GB".')
+@click.option("--time-zone", default="", help='Such as "Europe/Zurich".')
+@click.option(
+    "--session-options",
+    type=click.File(),
+    help="What its session is to be, as JSON, as the API takes `session.options`; - for stdin.",
+)
 @click.option("--version", default=0, help="Version of the workflow; the newest by default.")
 @click.option("--idempotency-key", default="", help="The same key, the same run.")
 @click.option("--timeout", type=float, help="Longest the run may last, in seconds.")
@@ -88,6 +101,8 @@ def _request(
         idempotency_key=options["idempotency_key"],
         labels=parameters.labels(options["labels"]),
     )
+    if (wish := wishes.of_run(options)) is not None:
+        request.session.CopyFrom(wish)
     if options["timeout"]:
         request.timeout.CopyFrom(duration(options["timeout"]))
     schema = None

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from google.protobuf import json_format
 
-from gateway.cli import views
+from gateway.cli import views, wishes
+from gateway.cli.acting import act
 from gateway.cli.artifacts import ARTIFACT_COLUMNS, save
 from gateway.cli.commands import Group, limit_option, terminal
 from gateway.cli.terminal import Terminal
@@ -82,32 +82,12 @@ def get(term: Terminal, session: str) -> None:
 @terminal
 def create(term: Terminal, more: IO[str] | None, no_wait: bool, **asked: Any) -> None:
     """Start a browser to keep; use it with `podium run … --session bs_…`."""
-    options = _options(more.read() if more else "{}", asked)
+    options = wishes.options("--options", more.read() if more else "{}", asked)
     request = pb.CreateSessionRequest(
         request_id=ids.new("req"), options=options, return_at_once=no_wait
     )
     method = term.edge.browser_session.CreateSession
     term.show(term.edge.ask(method, request, timeout_s=65).session, FIELDS)
-
-
-def _options(text: str, asked: dict[str, Any]) -> pb.SessionOptions:
-    """The options of a JSON text, with those of the command line over them."""
-    options = pb.SessionOptions()
-    try:
-        json_format.Parse(text, options)
-    except json_format.ParseError as why:
-        raise click.UsageError(f"--options: {why}") from None
-    for name in ("locale", "time_zone", "user_agent"):
-        if asked[name]:
-            setattr(options, name, asked[name])
-    options.viewport_width = asked["width"] or options.viewport_width
-    options.viewport_height = asked["height"] or options.viewport_height
-    options.egress.allow.extend(asked["allow"])
-    options.egress.deny.extend(asked["deny"])
-    if asked["profile"]:
-        options.profile.browser_profile_id = asked["profile"]
-    options.profile.save = asked["save_profile"] or options.profile.save
-    return options
 
 
 @sessions.command()
@@ -165,5 +145,5 @@ def artifact(term: Terminal, artifact_id: str, output: Path) -> None:
     term.tell(f"{saved}  {found.size_bytes} bytes")
 
 
-for command in views.COMMANDS:
+for command in (*views.COMMANDS, act):
     sessions.add_command(command)

@@ -43,6 +43,26 @@ def link(term: Terminal, session: str, right: str, ttl: float | None, control: s
 
 @click.command(cls=Command)
 @click.argument("session")
+@click.argument("link_id", default="")
+@click.option("--all", "all_", is_flag=True, help="Every link of the session made so far.")
+@terminal
+def revoke(term: Terminal, session: str, link_id: str, all_: bool) -> None:
+    """End a link (lnk_…) before its time; what is connected through it is disconnected."""
+    if bool(link_id) == all_:
+        raise click.UsageError("name the link (lnk_…), or say --all")
+    edge = term.edge.browser_session
+    if all_:
+        term.edge.ask(edge.RevokeLinks, pb.RevokeLinksRequest(browser_session_id=session))
+    else:
+        request = pb.RevokeLinkRequest(browser_session_id=session, link_id=link_id)
+        term.edge.ask(edge.RevokeLink, request)
+    if term.as_json:
+        term.emit({})
+    term.tell("They are over." if all_ else "It is over.")
+
+
+@click.command(cls=Command)
+@click.argument("session")
 @click.option("--ttl", type=float, help="How long, in seconds; an hour by default.")
 @terminal
 def view(term: Terminal, session: str, ttl: float | None) -> None:
@@ -281,6 +301,7 @@ def delete(term: Terminal, artifact_id: str) -> None:
 
 COMMANDS = (
     link,
+    revoke,
     view,
     take,
     return_,

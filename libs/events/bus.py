@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from libs import errors
 from podium.common.v1 import event_pb2
 
 Handler = Callable[[event_pb2.Event], Awaitable[None]]
@@ -26,6 +27,14 @@ class StreamLost(BusUnavailable):
     def __init__(self, since: datetime | None) -> None:
         super().__init__(f"the stream lost what came after {since or 'its beginning'}")
         self.since = since
+
+
+class TooEarly(errors.Aborted):
+    """What a handler raises for an event that must wait for another one.
+
+    It comes again every few seconds, and never ends in the dead letters for that: how long it is
+    worth waiting is the handler's to say.
+    """
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from google.protobuf.message import DecodeError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from libs import errors, telemetry
+from libs import errors, metrics, telemetry, wire
 from libs.clock import Clock
 from libs.events import letters
-from libs.events.bus import Subscription
+from libs.events.bus import Subscription, TooEarly
 from libs.events.streams import FIELD, MOST_DELIVERIES, PREFIX, RETRIES, context_of
 from libs.stopping import together
 from podium.common.v1 import event_pb2
@@ -226,7 +226,7 @@ class Reader:
         if done := [message_id for message_id in events if message_id not in failures]:
             await self._redis.xack(stream, self._group, *done)
         for message_id, error in failures.items():
-            if isinstance(error, _PASSING):
+            if isinstance(error, (*_PASSING, TooEarly)):
                 await self._uncount(stream, message_id)
             elif deliveries.get(message_id, 0) + 1 >= MOST_DELIVERIES:
                 fields = {FIELD: events[message_id].SerializeToString()}
@@ -259,15 +259,25 @@ class Reader:
             while True:
                 try:
                     await subscription.hand_out(events)
+                    self._note_age(subscription.stream, events)
                     return None
                 except _PASSING as error:
                     if self._clock.monotonic() > until:
                         log.warning("could not handle %s yet: %s", events[0].type, error)
                         return error
+                except TooEarly as error:
+                    log.info("could not handle %s yet: %s", events[0].type, error)
+                    return error
                 except Exception as error:
                     log.exception("could not handle %s %s", events[0].type, events[0].event_id)
                     return error
                 await self._clock.sleep(_AGAIN_S)
+
+    def _note_age(self, stream: str, events: list[event_pb2.Event]) -> None:
+        now = self._clock.now()
+        for event in events:
+            age_s = (now - wire.moment(event.occurred_at)).total_seconds()
+            metrics.EVENT_AGE.labels(stream).observe(max(0.0, age_s))
 
 
 def _text(stream: bytes | str) -> str:

@@ -9,14 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from libs.db import Tx
 from libs.rpc.mesh import Mesh
-from services.browser_session import store
-from services.browser_session.domain import LIVE, Reason, Session, State, may_recover, overdue
-from services.browser_session.memory import browser_mib
+from services.browser_session import memory, store
+from services.browser_session.domain import (
+    LIVE,
+    USABLE,
+    Reason,
+    Session,
+    State,
+    may_recover,
+    overdue,
+    worn_out,
+)
 from services.browser_session.orphans import reap_orphans
 from services.browser_session.pool import Pool
 from services.browser_session.revival import Hands, Revivals, has_failed
@@ -24,7 +33,6 @@ from services.browser_session.settings import BrowserSettings
 
 log = logging.getLogger(__name__)
 FORGET_EVERY_S = 3600.0
-WEIGH_EVERY_S = 10.0
 # No call of a stopped replica is later than this.
 RUNS_KEPT = timedelta(days=7)
 
@@ -70,12 +78,13 @@ class Attendant:
         if self._clock.monotonic() >= self._forget_due:
             self._forget_due = self._clock.monotonic() + FORGET_EVERY_S
             await self._db.write(lambda tx: store.runs.forget(tx, tx.now - RUNS_KEPT))
+            await self._db.write(store.links.forget)
         now, rows = await self._db.read(
             lambda tx: (tx.now, store.sessions.on_replica(tx, self._replica))
         )
         if self._clock.monotonic() >= self._weigh_due:
-            self._weigh_due = self._clock.monotonic() + WEIGH_EVERY_S
-            self._pool.spawn(self._recycle_large(rows))
+            self._weigh_due = self._clock.monotonic() + self._settings.browser_weigh_s
+            self._pool.spawn(self._weigh(rows))
         known = {row.session_id for row in rows}
         for row in rows:
             await self._attend_to(row, now)
@@ -106,6 +115,8 @@ class Attendant:
             await self._pool.gateway.fence_off(row.session_id, row.fence)
             if overdue(row, now):
                 self._pool.spawn(self._end_overdue(row.session_id))
+            elif _is_left(row) and worn_out(row, now, self._pool.wear):
+                await self._db.write(self._ending(row, Reason.RECYCLED))
 
     async def _end_overdue(self, session_id: str) -> None:
         """Ends the session if it still is overdue: a run may just have been given it."""
@@ -120,23 +131,33 @@ class Attendant:
         if await self._db.write(unit):
             await self._pool.await_cleared(session_id)
 
-    async def _recycle_large(self, rows: list[Session]) -> None:
-        """Ends what runs share and nobody has now, when it has grown too large for another run."""
-        for row in rows:
-            live = self._pool.live.get(row.session_id)
-            if live is None or not row.reuse_key or row.state is not State.READY:
-                continue
-            used = await asyncio.to_thread(browser_mib, live.browser.pid)
-            if used > self._settings.browser_most_memory_mib:
-                await self._db.write(self._recycling(row))
+    async def _weigh(self, rows: list[Session]) -> None:
+        """Ends what has grown too large: what runs share and nobody has, before what is in use."""
+        here = {
+            live.browser.pid: row
+            for row in rows
+            if row.state in USABLE and (live := self._pool.live.get(row.session_id)) is not None
+        }
+        limits = {pid: self._limit_mib(row) for pid, row in here.items()}
+        for pid in await asyncio.to_thread(memory.heavier, limits):
+            row, shared = here[pid], _is_left(here[pid])
+            log.warning("session %s uses more than %d MiB", row.session_id, limits[pid])
+            reason = Reason.RECYCLED if shared else Reason.MEMORY
+            await self._db.write(self._ending(row, reason))
+
+    def _limit_mib(self, row: Session) -> float:
+        largest = self._settings.browser_largest_mib or math.inf
+        return min(largest, self._settings.browser_most_memory_mib) if _is_left(row) else largest
 
     @staticmethod
-    def _recycling(weighed: Session) -> Callable[[Tx], bool]:
+    def _ending(seen: Session, reason: Reason) -> Callable[[Tx], bool]:
+        """Ends the session, unless somebody has been given it meanwhile."""
+
         def unit(tx: Tx) -> bool:
-            row = store.sessions.get_anywhere(tx, weighed.session_id)
-            if row is None or row.fence != weighed.fence or row.state is not State.READY:
+            row = store.sessions.get_anywhere(tx, seen.session_id)
+            if row is None or (row.fence, row.state) != (seen.fence, seen.state):
                 return False
-            return store.sessions.end(tx, row, State.CLOSED, Reason.RECYCLED)
+            return store.sessions.end(tx, row, State.CLOSED, reason)
 
         return unit
 
@@ -206,3 +227,8 @@ class Attendant:
             return live.browser.exit_reason
         reaped = await asyncio.to_thread(reap_orphans, self._settings.browsers)
         return f"its replica is gone; {reaped} folders of dead replicas were removed"
+
+
+def _is_left(row: Session) -> bool:
+    """Whether a run has left the session for a later one, and none has it."""
+    return bool(row.reuse_key) and row.state is State.READY

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     FIRST_CONNECT = "first_connect"
     QUEUE_TIMEOUT = "queue_timeout"
     RECYCLED = "recycled"
+    MEMORY = "memory"
     START_FAILED = "start_failed"
     BROWSER_CRASHED = "browser_crashed"
     REPLICA_DIED = "replica_died"

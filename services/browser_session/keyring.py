@@ -48,6 +48,12 @@ class Keyring:
         link = Link(right, row.organization_id, row.session_id, expires_at, row.fence)
         return self.links.seal(link)
 
+    def control_token(self, row: Session, control_id: str) -> Secret:
+        """A token to drive the session for whoever holds this control, until it ends."""
+        expires_at = min(self._clock.now() + LONGEST_CALL, row.expires_at)
+        link = Link(Right.DRIVE, row.organization_id, row.session_id, expires_at, None, control_id)
+        return self.links.seal(link)
+
     def leave(self, row: Session, token: str) -> Leave:
         """What a token is good for: that of a run has a dot, a link has none."""
         if "." not in token:

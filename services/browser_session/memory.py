@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+PROCESSES = Path("/proc")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-def browser_mib(leader: int) -> float:
-    """What the browser with this main process uses, in MiB."""
-    return proportional_mib(group_of(leader))
+
+def heavier(limits_mib: Mapping[int, float]) -> set[int]:
+    """The browsers, by their main process, that use more than their limit.
+
+    To count shared pages by their share is slow; only what could be too large is counted so.
+    """
+    groups = _groups()
+    return {
+        leader
+        for leader, limit in limits_mib.items()
+        if _resident_mib(groups[leader]) > limit and proportional_mib(groups[leader]) > limit
+    }
 
 
 def proportional_mib(pids: Iterable[int]) -> float:
@@ -18,22 +31,36 @@ def proportional_mib(pids: Iterable[int]) -> float:
 
 def group_of(leader: int) -> list[int]:
     """The processes of a process group, which is what a browser is."""
-    found = []
-    for entry in Path("/proc").iterdir():
+    return _groups()[leader]
+
+
+def _groups() -> defaultdict[int, list[int]]:
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for entry in PROCESSES.iterdir():
         if not entry.name.isdigit():
             continue
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[2]) == leader:
-            found.append(int(entry.name))
+        found[int(fields[2])].append(int(entry.name))
     return found
+
+
+def _resident_mib(pids: Iterable[int]) -> float:
+    """Never less than what is counted by share."""
+    pages = 0
+    for pid in pids:
+        try:
+            pages += int((PROCESSES / str(pid) / "statm").read_text().split()[1])
+        except OSError:
+            continue
+    return pages * PAGE_BYTES / 1024**2
 
 
 def _proportional_kib(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = (PROCESSES / str(pid) / "smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)

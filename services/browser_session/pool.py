@@ -14,6 +14,7 @@ import aiohttp
 
 from libs import errors
 from libs.db import Tx
+from libs.rpc import https
 from libs.rpc.mesh import Mesh
 from services.browser_session import awaiting, capture, store
 from services.browser_session.artifacts import Artifacts
@@ -37,6 +38,7 @@ from services.browser_session.revival import profile_seal
 from services.browser_session.saved.profiles import SavedProfiles
 from services.browser_session.settings import BrowserSettings
 from services.browser_session.tokens import InvalidToken
+from services.browser_session.view.revoking import Revoking
 from services.browser_session.view.rights import Leave
 
 log = logging.getLogger(__name__)
@@ -52,9 +54,12 @@ class Pool:
         assert isinstance(mesh.settings, BrowserSettings)
         self.replica = mesh.replica
         self._ended = mesh.ended
-        self.gateway = CdpGateway(self._admit_driver, mesh.clock)
+        self.gateway = CdpGateway(
+            self._admit_driver, mesh.clock, Revoking(mesh.db), mesh.certificates
+        )
         self.keyring = Keyring(mesh.vault, mesh.clock)
         self._settings = mesh.settings
+        self._certificates = mesh.certificates
         self._db = mesh.db
         self._signals = mesh.signals
         self._clock = mesh.clock
@@ -88,7 +93,7 @@ class Pool:
         reaped = await asyncio.to_thread(reap_orphans, self._settings.browsers)
         if reaped:
             log.warning("ended %d browsers whose owner had died", reaped)
-        self._http = aiohttp.ClientSession()
+        self._http = https.session(self._certificates, self._settings.service)
         await self.gateway.open(self._settings.cdp_host, self._settings.cdp_port)
         self.nest.own_ports.add(self.gateway.port)
         await self._db.write(self._arrive)
@@ -235,7 +240,7 @@ class Pool:
         self.spawn(self._watch(live))
         live.start_keeping(self._settings.profile_every_s)
         host = self._settings.cdp_name
-        return f"ws://{host}:{self.gateway.port}/sessions/{live.session_id}"
+        return f"{self.gateway.scheme}://{host}:{self.gateway.port}/sessions/{live.session_id}"
 
     async def _begin_with_profile(self, row: Session, live: LiveSession) -> None:
         """Gives the session's first browser its profile, which is then the session's own."""
@@ -337,6 +342,7 @@ class Pool:
         check_usable(row)
         if leave.fence not in (None, row.fence):
             raise InvalidToken("the lease of this token is over")
+        await self.gateway.revoking.check(session_id, leave)
         if leave.control_id and leave.control_id != live.wheel.control_id:
             raise InvalidToken("the control of this token is over")
         return live, leave

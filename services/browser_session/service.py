@@ -170,6 +170,15 @@ class BrowserSessionService(
         await self._pool.end(row, Reason.REQUESTED)
         return pb.CloseSessionResponse(session=wire.session(await self._session(row.session_id)))
 
+    async def CheckOptions(
+        self, request: pb.CheckOptionsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.CheckOptionsResponse:
+        wire.reuse_key(request.reuse)
+        options, _, _ = wire.options(request.options)
+        organization = contexts.organization()
+        await self._db.read(lambda tx: check_there(tx, organization, options))
+        return pb.CheckOptionsResponse()
+
     async def AcquireSession(
         self, request: pb.AcquireSessionRequest, context: grpc.aio.ServicerContext
     ) -> pb.AcquireSessionResponse:
@@ -219,17 +228,21 @@ class BrowserSessionService(
     async def AttachSession(
         self, request: pb.AttachSessionRequest, context: grpc.aio.ServicerContext
     ) -> pb.AttachSessionResponse:
-        run_id = ids.check("run_id", "run", request.run_id)
+        keyring, control_id = self._pool.keyring, request.control_id
+        run_id = "" if control_id else ids.check("run_id", "run", request.run_id)
         row = await self._session(request.browser_session_id)
         if row.state is State.PROVISIONING:
             row = await self._pool.await_usable(
                 row.session_id, _time_left(context, LONGEST_ATTACH_S)
             )
+        if control_id:
+            await self._outside.holds_wheel(row.session_id, control_id)
         check_usable(row, run_id)
+        token = keyring.control_token(row, control_id) if control_id else keyring.token(row)
         return pb.AttachSessionResponse(
             generation=row.generation,
             cdp_url=row.cdp_url,
-            token=self._pool.keyring.token(row).reveal(),
+            token=token.reveal(),
             last_artifact_id=await self._artifacts.last_id(row.session_id),
         )
 
@@ -313,7 +326,7 @@ class BrowserSessionService(
         is_new = False
 
         def queue(tx: Tx) -> tuple[Session, bool]:
-            check_there(tx, new)
+            check_there(tx, new.organization_id, new.options)
             row, fresh = unit(tx)
             if fresh:
                 row = self._pool.places.admit(tx, row)

@@ -56,6 +56,10 @@ class BrowserSettings(Settings):
     browser_most_memory_mib: int = Field(
         1024, description="a session that runs share is replaced when its processes are larger"
     )
+    browser_largest_mib: int = Field(
+        4096, ge=0, description="any session is ended when its processes are larger; 0: none is"
+    )
+    browser_weigh_s: float = Field(10.0, gt=0, description="how often that is looked at")
     browser_sweep_s: float = Field(1.0, description="how often each replica looks at its sessions")
     browser_silence_s: float = Field(
         3.0, description="a replica silent for longer is taken for dead, its sessions taken over"

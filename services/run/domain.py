@@ -152,6 +152,8 @@ class Run:
     labels: dict[str, str]
     created_at: datetime
     expires_at: datetime
+    # What is asked of its browser session, without secrets; None for the usual.
+    session: dict[str, Any] | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     output: dict[str, Any] | None = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 
-from libs import db, errors, history
+from libs import db, history
 from libs.alarms import ALERT
-from libs.events.bus import Subscription
+from libs.events.bus import Subscription, TooEarly
 from libs.signals import Signals
 from podium.common.v1 import event_pb2
 from services.run import store, wire
@@ -57,10 +57,6 @@ class Reports:
                 # Mostly a matter of milliseconds; if not, the bus brings the event again.
                 await subscription.wait(SOON_S)
                 await self._db.write(lambda tx: _record(tx, of_runs))
-
-
-class TooEarly(errors.Aborted):
-    """The event before this one has not been written yet."""
 
 
 def _record(tx: db.Tx, events: Sequence[event_pb2.Event]) -> None:

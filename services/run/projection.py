@@ -61,6 +61,7 @@ def creation_facts(run: Run) -> dict[str, Any]:
         "workflow_run_id": run.workflow_run_id,
         "needs_browser": run.needs_browser,
         "requested_session_id": run.requested_session_id,
+        "session": run.session,
         "parameters": run.parameters,
         "labels": run.labels,
         "expires_at": run.expires_at.isoformat(),

@@ -45,6 +45,8 @@ def end_step(tx: db.Tx, run: Run, name: str, state: StepState, why: str = "", **
 def end_run(tx: db.Tx, run: Run, outcome: Outcome, detail: str) -> None:
     """The run ends: its row, its last event with the whole output, and the announcement."""
     store.finish(tx, run.run_id, outcome, detail)
+    if run.session is not None:
+        store.forget_wish(tx, run.run_id)
     told = finished_data(run, outcome, detail, tx.now)
     kept = {key: value for key, value in told.items() if key != "output_omitted"}
     if outcome.output is not None:

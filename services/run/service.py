@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Self
 
 from libs import context, db, errors, history, ids, pages, telemetry
@@ -35,11 +36,13 @@ class RunService(run_pb2_grpc.RunServiceServicer):
     """Accepts runs, carries them by their saga, and shows how they go."""
 
     tables = store.METADATA
+    sealed = store.SEALED
 
-    def __init__(self, mesh: Mesh, workflow: Any) -> None:
+    def __init__(self, mesh: Mesh, others: Others) -> None:
         self._mesh = mesh
         self._db = mesh.db
-        self._workflow = workflow
+        self._workflow = others.workflow
+        self._browser_session = others.browser_session
         self.subscriptions = Reports(mesh.db, mesh.signals).subscriptions()
 
     @classmethod
@@ -51,7 +54,8 @@ class RunService(run_pb2_grpc.RunServiceServicer):
             browser_session=mesh.stub(browser_session_pb2_grpc.BrowserSessionServiceStub),
             totp=mesh.stub(totp_pb2_grpc.TotpServiceStub),
         )
-        saga = Saga(mesh.db, mesh.signals, mesh.clock, Steps(mesh.db, mesh.signals, others))
+        steps = Steps(mesh.db, mesh.signals, others, mesh.vault)
+        saga = Saga(mesh.db, mesh.signals, mesh.clock, steps)
         worker = Worker(
             "saga",
             database=mesh.db,
@@ -69,7 +73,7 @@ class RunService(run_pb2_grpc.RunServiceServicer):
         )
         mesh.spawn(worker.run(), "saga-worker")
         mesh.on_drain(worker.drain)
-        yield cls(mesh, others.workflow)
+        yield cls(mesh, others)
 
     async def CreateRun(
         self, request: run_pb2.CreateRunRequest, _context: Any
@@ -81,13 +85,17 @@ class RunService(run_pb2_grpc.RunServiceServicer):
             ids.check("browser_session_id", "bs", request.browser_session_id)
         if (known := await self._by_key(request)) is not None:
             return _created(known)
+        await self._check_wish(request)
         run_id = ids.new("run")
         with context.bind(run_id=run_id):
             # The workflow service checks the target and the parameters before anything is kept.
             answer = await self._workflow.CreateWorkflowRun(
                 wire.workflow_run_order(run_id, request)
             )
-            accept = _Acceptance(request, run_id, answer.workflow_run, timeout)
+            session, whole = wire.wish(request)
+            sealed = self._mesh.vault.seal(whole, store.wish_place(run_id)) if whole else b""
+            wish = _Wish(session, sealed)
+            accept = _Acceptance(request, run_id, answer.workflow_run, timeout, wish)
             try:
                 return _created(await self._db.write(accept))
             except errors.Conflict:
@@ -97,6 +105,16 @@ class RunService(run_pb2_grpc.RunServiceServicer):
                 if known is None:
                     raise
                 return _created(known)
+
+    async def _check_wish(self, request: run_pb2.CreateRunRequest) -> None:
+        """Raises what is wrong with the session that the run asks for."""
+        if not request.HasField("session"):
+            return
+        try:
+            await self._browser_session.CheckOptions(wire.check_options(request.session))
+        except errors.Invalid as wrong:
+            named = [(f"session.{field}", why) for field, why in wrong.violations]
+            raise errors.Invalid.many(named) from None
 
     async def _by_key(self, request: run_pb2.CreateRunRequest) -> Run | None:
         key = request.idempotency_key
@@ -237,6 +255,14 @@ class RunService(run_pb2_grpc.RunServiceServicer):
         return await self._db.read(lambda tx: store.get(tx, run_id))
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What is asked of the run's session: as it may be read, and whole and sealed if need be."""
+
+    session: dict[str, Any] | None
+    sealed: bytes
+
+
 class _Acceptance:
     """The unit of work that accepts a run: the run, its first events and its outbox rows."""
 
@@ -246,11 +272,13 @@ class _Acceptance:
         run_id: str,
         workflow_run: workflow_pb2.WorkflowRun,
         timeout: Any,
+        wish: _Wish,
     ) -> None:
         self._request = request
         self._run_id = run_id
         self._workflow_run = workflow_run
         self._timeout = timeout
+        self._wish = wish
 
     def __call__(self, tx: db.Tx) -> Run:
         request, workflow_run = self._request, self._workflow_run
@@ -265,6 +293,7 @@ class _Acceptance:
             needs_browser=workflow_run.needs_browser,
             requested_session_id=request.browser_session_id,
             browser_session_id="",
+            session=self._wish.session,
             parameters=wire.plain(request.parameters),
             labels=dict(request.labels),
             created_at=tx.now,
@@ -282,6 +311,8 @@ class _Acceptance:
             "workflow_run_id": run.workflow_run_id,
         }
         store.insert(tx, queued(run))
+        if self._wish.sealed:
+            store.keep_wish(tx, run.run_id, self._wish.sealed)
         note(tx, run.run_id, "run.created", projection.creation_facts(run))
         tx.publish("run.created", told, run_id=run.run_id)
         note(tx, run.run_id, "saga.step_finished", {"step": CREATE_WORKFLOW_RUN})

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from libs import db, errors, resilience
+from libs.secrets import Vault
 from libs.signals import Signals
 from services.run import store, wire
 from services.run.domain import (
@@ -57,10 +58,13 @@ class Others:
 class Steps:
     """The steps over the services they call."""
 
-    def __init__(self, database: db.Database, signals: Signals, others: Others) -> None:
+    def __init__(
+        self, database: db.Database, signals: Signals, others: Others, vault: Vault
+    ) -> None:
         self._db = database
         self._signals = signals
         self._others = others
+        self._vault = vault
         # The table of the saga. The first step was carried out when the run was accepted; the last,
         # send_webhooks, is the commit that ends the run and therefore needs no row here.
         self.table = (
@@ -84,10 +88,17 @@ class Steps:
         return {}
 
     async def _acquire(self, run: Run) -> dict[str, Any]:
-        request = wire.acquire_session(run)
+        request = wire.acquire_session(run, await self._whole_wish(run))
         acquire = self._others.browser_session.AcquireSession
         answer = await self._patiently("browser_session", lambda: acquire(request))
         return {"browser_session_id": answer.session.browser_session_id}
+
+    async def _whole_wish(self, run: Run) -> bytes:
+        """What is asked of the session, with its secrets; empty when it has none."""
+        if run.session is None:
+            return b""
+        sealed = await self._db.read(lambda tx: store.sealed_wish(tx, run.run_id))
+        return self._vault.open(sealed, store.wish_place(run.run_id)) if sealed else b""
 
     async def _release(self, run: Run) -> None:
         request = wire.release_session(run)

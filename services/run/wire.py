@@ -7,9 +7,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from google.protobuf import json_format
+
 from libs import errors, history
-from libs.wire import as_dict, plain, seconds, struct, timestamp
-from podium.browser_session.v1 import browser_session_pb2
+from libs.wire import as_dict, plain, seconds, struct, timestamp, without_secrets
+from podium.browser_session.v1 import browser_session_pb2, settings_pb2
 from podium.common.v1 import failure_pb2
 from podium.run.v1 import run_pb2
 from podium.totp.v1 import totp_pb2
@@ -57,6 +59,8 @@ def run(found: Run) -> run_pb2.Run:
         message.output.CopyFrom(struct(found.output))
     if found.failure is not None:
         message.failure.CopyFrom(failure(found.failure))
+    if found.session is not None:
+        message.session.CopyFrom(_wish(found.session))
     return message
 
 
@@ -139,7 +143,7 @@ def checked(request: run_pb2.CreateRunRequest) -> None:
         wrong.append(("workflow_version", "a task has no version"))
     if not re.fullmatch(r"[\x20-\x7e]{0,128}", request.idempotency_key):
         wrong.append(("idempotency_key", "must be at most 128 printable ASCII characters"))
-    wrong += _faulty_labels(dict(request.labels))
+    wrong += _faulty_labels(dict(request.labels)) + _faulty_wish(request)
     if wrong:
         raise errors.Invalid.many(wrong)
 
@@ -164,6 +168,19 @@ def _faulty_labels(labels: dict[str, str]) -> list[tuple[str, str]]:
     return wrong
 
 
+def _faulty_wish(request: run_pb2.CreateRunRequest) -> list[tuple[str, str]]:
+    if not request.HasField("session"):
+        return []
+    if request.browser_session_id:
+        return [("session", "asks for another session than browser_session_id names")]
+    reuse = request.session.reuse
+    if reuse.mode != settings_pb2.REUSE_MODE_PER_WORKFLOW:
+        return []
+    if request.HasField("task"):
+        return [("session.reuse.mode", "a task has no workflow; use REUSE_MODE_PER_KEY")]
+    return [("session.reuse.key", "must be empty: it is the workflow")] if reuse.key else []
+
+
 def run_timeout(request: run_pb2.CreateRunRequest) -> timedelta:
     """How long the run may last."""
     if not request.HasField("timeout"):
@@ -177,7 +194,30 @@ def request_hash(request: run_pb2.CreateRunRequest) -> str:
     bare = run_pb2.CreateRunRequest()
     bare.CopyFrom(request)
     bare.ClearField("idempotency_key")
+    if bare.HasField("session"):
+        # Whoever reads the hash could find a password by trying.
+        bare.session.CopyFrom(without_secrets(bare.session))
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
+
+
+def wish(request: run_pb2.CreateRunRequest) -> tuple[dict[str, Any] | None, bytes]:
+    """What is asked of the run's session: as it may be read, and whole if that has secrets."""
+    if not request.HasField("session"):
+        return None, b""
+    asked, readable = request.session, without_secrets(request.session)
+    return as_dict(readable) or None, asked.SerializeToString() if readable != asked else b""
+
+
+def _wish(stored: dict[str, Any]) -> run_pb2.SessionWish:
+    return json_format.ParseDict(stored, run_pb2.SessionWish(), ignore_unknown_fields=True)
+
+
+def check_options(asked: run_pb2.SessionWish) -> browser_session_pb2.CheckOptionsRequest:
+    """Asks whether such a session may be asked for; a workflow's own key needs no check."""
+    request = browser_session_pb2.CheckOptionsRequest(options=asked.options)
+    if asked.reuse.mode != settings_pb2.REUSE_MODE_PER_WORKFLOW:
+        request.reuse.CopyFrom(asked.reuse)
+    return request
 
 
 def workflow_run_order(
@@ -222,13 +262,23 @@ def ended_at(found: workflow_pb2.WorkflowRun) -> datetime:
     return found.end_time.ToDatetime(tzinfo=UTC)
 
 
-def acquire_session(found: Run) -> browser_session_pb2.AcquireSessionRequest:
-    """Asks for the session that the client named, or for a fresh one."""
-    return browser_session_pb2.AcquireSessionRequest(
+def acquire_session(found: Run, whole_wish: bytes) -> browser_session_pb2.AcquireSessionRequest:
+    """Asks for the session that the client named, or for one as it wished for."""
+    wanted = _wish(found.session or {})
+    if whole_wish:
+        wanted = run_pb2.SessionWish.FromString(whole_wish)
+    if wanted.reuse.mode == settings_pb2.REUSE_MODE_PER_WORKFLOW:
+        wanted.reuse.key = found.workflow_id
+    request = browser_session_pb2.AcquireSessionRequest(
         run_id=found.run_id,
         browser_session_id=found.requested_session_id,
         saga_fence=found.fence,
     )
+    if wanted.HasField("options"):
+        request.options.CopyFrom(wanted.options)
+    if wanted.HasField("reuse"):
+        request.reuse.CopyFrom(wanted.reuse)
+    return request
 
 
 def release_session(found: Run) -> browser_session_pb2.ReleaseSessionRequest:

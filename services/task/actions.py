@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jsonschema
+import orjson
 from playwright.async_api import Error as BrowserError
 from pydantic import ValidationError
 
@@ -22,6 +23,7 @@ from .schema import Step
 
 GRACE_S = 5.0
 MAX_ACTIONS = 200
+LARGEST_OUTPUT = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,25 @@ async def perform(action: Step, scene: Scene) -> Any:
         raise TaskFailure(Reason.INTERNAL, f"the browser refused to {kind}: {first}") from error
 
 
+async def answer(action: Step, scene: Scene) -> Any:
+    """Carry an action out: its answer, or what was noticed on the way, without secrets."""
+    scene.notes.clear()
+    output = scene.scrub(await perform(action, scene))
+    if scene.notes and output is None:
+        output = {"notes": scene.scrub(list(scene.notes))}
+    if output is not None and len(orjson.dumps(output)) > LARGEST_OUTPUT:
+        raise TaskFailure(Reason.EXTRACTION_INVALID, "the page holds more than 1 MB of data")
+    return output
+
+
+def recorded(action: Step) -> dict[str, Any]:
+    """The parameters as they are kept and answered: without the bytes of a file."""
+    params = dump(action)
+    if isinstance(params.get("content_base64"), str):
+        params["content_base64"] = f"({len(params['content_base64'])} characters)"
+    return params
+
+
 def parse_all(raw: list[Any], path: str) -> list[Step]:
     """Read a list of actions; every mistake in it is named with its path."""
     if len(raw) > MAX_ACTIONS:
@@ -105,6 +126,11 @@ def parse(raw: Any, path: str) -> Step:
     if action is None:
         raise errors.Invalid.many(wrong)
     return action
+
+
+def ends_task(action: Step) -> bool:
+    """Whether it is the last word of a task, and nothing to be done on a page."""
+    return ACTIONS[action.kind].perform is None  # type: ignore[attr-defined]
 
 
 def dump(action: Step) -> dict[str, Any]:

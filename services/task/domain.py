@@ -187,6 +187,27 @@ class ActionRecord:
 
 
 @dataclass(frozen=True)
+class Order:
+    """What is to be done in a session's page at once, without a task."""
+
+    browser_session_id: str
+    actions: tuple[dict[str, Any], ...]
+    control_id: str
+    credential_id: str
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of an order, and where that led."""
+
+    records: tuple[ActionRecord, ...]
+    completed: bool
+    url: str
+    title: str
+
+
+@dataclass(frozen=True)
 class Task:
     """A task as it is kept."""
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from playwright.async_api import Error as BrowserError
 
 from libs import errors
@@ -36,7 +35,6 @@ from services.task.schema import Step
 log = logging.getLogger(__name__)
 ATTACHMENTS = 3
 FAILURES_IN_A_ROW = 3
-LARGEST_OUTPUT = 1_000_000
 SCREENSHOT_TIMEOUT_S = 5.0
 EXPLICIT = "explicit"
 PAGE_CRASHED = "the page crashed during the task; its session has another one now"
@@ -204,7 +202,9 @@ class Errand:
         number = before.number if before else len(self._journal.records) + 1
         self._scene.action_key = f"{self._task.task_id}:{number}"
         shown = self._scene.scrub(troubles.shown(self._scene.page.url))
-        record = await self._journal.began(kind, self._recorded(step), phase, planner, shown, mark)
+        record = await self._journal.began(
+            kind, actions.recorded(step), phase, planner, shown, mark
+        )
         try:
             output = await self._perform(step)
         except TaskFailure as failure:
@@ -223,13 +223,7 @@ class Errand:
             raise TaskFailure(Reason.GOAL_IMPOSSIBLE, step.reason)
         if isinstance(step, schema.Finish):
             return {"answer": step.answer} if step.answer else None
-        self._scene.notes.clear()
-        output = self._scene.scrub(await actions.perform(step, self._scene))
-        if self._scene.notes and output is None:
-            output = {"notes": self._scene.scrub(list(self._scene.notes))}
-        if output is not None and len(orjson.dumps(output)) > LARGEST_OUTPUT:
-            raise TaskFailure(Reason.EXTRACTION_INVALID, "the page holds more than 1 MB of data")
-        return output
+        return await actions.answer(step, self._scene)
 
     async def _failed(self, record: ActionRecord, failure: TaskFailure) -> None:
         assert self._scene is not None
@@ -240,13 +234,6 @@ class Errand:
         self._screenshot_id = artifact_id
         message = self._scene.scrub(failure.message)
         self._journal.ended(record, failing=Failing(str(failure.reason), message, artifact_id))
-
-    def _recorded(self, step: Step) -> dict[str, Any]:
-        """The parameters as they are kept; addresses lose what may be a secret in them."""
-        params = actions.dump(step)
-        if isinstance(params.get("content_base64"), str):
-            params["content_base64"] = f"({len(params['content_base64'])} characters)"
-        return params
 
     def _output(self) -> Any:
         read = self._journal.of(Phase.EXTRACTION)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from libs import errors
@@ -15,6 +15,7 @@ from services.task.ports import Artifact, Credential, File, Given, Wanted
 # Beyond the wait that the callee keeps itself, so that its own answer arrives first.
 MARGIN_S = 5.0
 # What Playwright takes without a path.
+HOLDER = "actions of a call"
 LARGEST_FILE_BYTES = 50 * 1024 * 1024
 
 
@@ -61,6 +62,37 @@ class MeshSession:
         except errors.NotFound:
             raise TaskFailure(Reason.UPLOAD_FAILED, f"there is no artifact {artifact_id}") from None
         return File(found.name, found.content_type, data)
+
+
+class Wheel:
+    """The wheel of a session: whoever holds it acts in its page, and nobody else."""
+
+    def __init__(self, stub: Any) -> None:
+        self._stub = stub
+
+    @asynccontextmanager
+    async def held(
+        self, browser_session_id: str, control_id: str, for_s: float
+    ) -> AsyncIterator[str]:
+        """The control that the caller has, or one for the length of the block."""
+        if control_id:
+            yield control_id
+            return
+        found = (await self._stub.GetSession(wire.get_session(browser_session_id))).session
+        if run_id := wire.run_that_holds(found):
+            # A run that is given the session from now on waits for the wheel.
+            raise errors.FailedPrecondition(
+                f"browser session {browser_session_id} is given to {run_id}; take its control",
+                reason="SESSION_OCCUPIED",
+            )
+        request = wire.take_control(browser_session_id, HOLDER, for_s + MARGIN_S)
+        taken = (await self._stub.TakeControl(request)).control.control_id
+        try:
+            yield taken
+        finally:
+            # If this does not arrive, the control ends by itself.
+            with suppress(errors.PodiumError):
+                await self._stub.ReturnControl(wire.return_control(browser_session_id, taken))
 
 
 class MeshCodes:

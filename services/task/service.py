@@ -21,8 +21,9 @@ from services.task.browsers import Browsers
 from services.task.domain import Task, TaskState
 from services.task.errand import Tools
 from services.task.events import BrowserEvents
+from services.task.hands import Hands
 from services.task.llm import ChatModel
-from services.task.neighbours import MeshCodes, MeshSession
+from services.task.neighbours import MeshCodes, MeshSession, Wheel
 from services.task.planner import Planner
 from services.task.planner.llm import LlmPlanner, LlmReader
 from services.task.planner.rules import RulePlanner
@@ -37,8 +38,9 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
     tables = store.METADATA
     settings = TaskSettings
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, hands: Hands) -> None:
         self._mesh = mesh
+        self._hands = hands
         self._db = mesh.db
         self.subscriptions = [BrowserEvents(mesh.db).subscription()]
 
@@ -49,7 +51,7 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
         settings = mesh.settings
         assert isinstance(settings, TaskSettings)
         sessions = mesh.stub(BrowserSessionServiceStub)
-        browsers = Browsers(sessions, mesh.clock, mesh.signals)
+        browsers = Browsers(sessions, mesh.clock, mesh.signals, mesh.certificates)
         model = _model(settings, mesh)
         tools = Tools(
             browsers=browsers,
@@ -78,7 +80,7 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
         mesh.on_drain(worker.drain)
         browsers.warm()
         try:
-            yield cls(mesh)
+            yield cls(mesh, Hands(tools, Wheel(sessions)))
         finally:
             await browsers.close()
             if model is not None:
@@ -103,6 +105,11 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
                 await changed.wait(FOLLOW_SWEEP_S)
         task, records = await self._news(task.task_id, 0)
         yield pb.ExecuteTaskResponse(finished=wire.task(task, records))
+
+    async def ExecuteActions(
+        self, request: pb.ExecuteActionsRequest, context: Any
+    ) -> pb.ExecuteActionsResponse:
+        return wire.done(await self._hands.perform(wire.order_of(request)))
 
     async def CancelTask(
         self, request: pb.CancelTaskRequest, context: Any

@@ -19,13 +19,16 @@ from services.task import actions
 from services.task.domain import (
     ActionRecord,
     ActionState,
+    Done,
     ExtractionSpec,
     Failing,
     LoginSpec,
+    Order,
     Spec,
     Task,
 )
 from services.task.ports import Artifact, Wanted
+from services.task.schema import Step
 
 DEFAULT_STEPS = 25
 MOST_STEPS = 200
@@ -33,6 +36,9 @@ DEFAULT_TIMEOUT_S = 300.0
 LONGEST_TIMEOUT_S = 3600.0
 LONGEST_GOAL = 5_000
 LARGEST_REQUEST = 1_048_576
+MOST_AT_ONCE = 50
+DEFAULT_AT_ONCE_S = 60.0
+LONGEST_AT_ONCE_S = 120.0
 
 
 def spec_of(request: pb.ExecuteTaskRequest) -> Spec:
@@ -64,6 +70,55 @@ def spec_of(request: pb.ExecuteTaskRequest) -> Spec:
     if wrong:
         raise errors.Invalid.many(wrong)
     return spec
+
+
+def order_of(request: pb.ExecuteActionsRequest) -> Order:
+    """What is to be done at once; Invalid names every field that is wrong."""
+    wrong: list[tuple[str, str]] = []
+    session_id = _id("browser_session_id", "bs", request.browser_session_id, wrong)
+    if request.control_id:
+        _id("control_id", "ctl", request.control_id, wrong)
+    if request.credential_id:
+        _id("credential_id", "cred", request.credential_id, wrong)
+    if request.ByteSize() > LARGEST_REQUEST:
+        raise errors.Invalid("actions", "must be at most 1 MiB")
+    if not 0 < len(request.actions) <= MOST_AT_ONCE:
+        wrong.append(("actions", f"must be 1 to {MOST_AT_ONCE}"))
+    listed = [plain(one) for one in request.actions[:MOST_AT_ONCE]]
+    steps: list[Step] = []
+    timeout_s = DEFAULT_AT_ONCE_S
+    try:
+        steps = actions.parse_all(listed, "actions")
+        if request.HasField("timeout"):
+            timeout_s = seconds("timeout", request.timeout, most=LONGEST_AT_ONCE_S)
+    except errors.Invalid as error:
+        wrong += error.violations
+    wrong += [
+        (f"actions[{place}].kind", "ends a task; there is none here")
+        for place, step in enumerate(steps)
+        if actions.ends_task(step)
+    ]
+    if wrong:
+        raise errors.Invalid.many(wrong)
+    return Order(session_id, tuple(listed), request.control_id, request.credential_id, timeout_s)
+
+
+def done(found: Done) -> pb.ExecuteActionsResponse:
+    """What came of actions that were carried out at once."""
+    return pb.ExecuteActionsResponse(
+        actions=[action(record) for record in found.records],
+        completed=found.completed,
+        url=found.url,
+        title=found.title,
+    )
+
+
+def _id(field: str, prefix: str, given: str, wrong: list[tuple[str, str]]) -> str:
+    try:
+        return ids.check(field, prefix, given)
+    except errors.Invalid as error:
+        wrong += error.violations
+        return ""
 
 
 def request_hash(spec: Spec) -> str:
@@ -206,6 +261,39 @@ def action_kinds() -> list[pb.ActionKind]:
 def attach(browser_session_id: str, run_id: str) -> session_pb.AttachSessionRequest:
     """Asks browser_session for the way to the page."""
     return session_pb.AttachSessionRequest(browser_session_id=browser_session_id, run_id=run_id)
+
+
+def attach_outside(browser_session_id: str, control_id: str) -> session_pb.AttachSessionRequest:
+    """Asks for the way to the page on behalf of who holds its wheel."""
+    return session_pb.AttachSessionRequest(
+        browser_session_id=browser_session_id, control_id=control_id
+    )
+
+
+def get_session(browser_session_id: str) -> session_pb.GetSessionRequest:
+    """Asks how a session stands."""
+    return session_pb.GetSessionRequest(browser_session_id=browser_session_id)
+
+
+def run_that_holds(found: session_pb.Session) -> str:
+    """The run that a session is given to; empty when it is free."""
+    return found.run_id if found.state == session_pb.SESSION_STATE_OCCUPIED else ""
+
+
+def take_control(
+    browser_session_id: str, holder: str, ttl_s: float
+) -> session_pb.TakeControlRequest:
+    """Asks for the wheel of a session."""
+    return session_pb.TakeControlRequest(
+        browser_session_id=browser_session_id, holder=holder, ttl=duration(ttl_s)
+    )
+
+
+def return_control(browser_session_id: str, control_id: str) -> session_pb.ReturnControlRequest:
+    """Gives the wheel back."""
+    return session_pb.ReturnControlRequest(
+        browser_session_id=browser_session_id, control_id=control_id
+    )
 
 
 def screenshot(

@@ -43,6 +43,7 @@ class Engine:
         *,
         recoveries: Recoveries,
         lease_ttl_s: float = 4.0,
+        sweep_s: float = 0.5,
         concurrency: int = 64,
     ) -> None:
         self._database = database
@@ -65,6 +66,7 @@ class Engine:
             perform=self._perform,
             concurrency=concurrency,
             ttl_s=lease_ttl_s,
+            sweep_s=sweep_s,
             order_by=schema.workflow_runs.c.started_at,
         )
 

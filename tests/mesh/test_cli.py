@@ -31,6 +31,9 @@ async def people_see(cli, *arguments, code=0):
 
 
 async def started(cli, *arguments):
+    # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that; a
+    # handler of ours is not inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return await asyncio.create_subprocess_exec(
         doors.PODIUM,
         *arguments,

@@ -16,7 +16,7 @@ from libs.db import Database, Tx
 from libs.secrets import Vault
 from services.browser_session import profile as state
 from services.browser_session import store as sessions_store
-from services.browser_session.domain import Session
+from services.browser_session.domain import Options, Session
 from services.browser_session.profile import Profile
 from services.browser_session.revival import profile_seal
 from services.browser_session.saved import store
@@ -90,12 +90,11 @@ class SavedProfiles:
             await self.take_over(session_id)
 
 
-def check_there(tx: Tx, new: Session) -> None:
+def check_there(tx: Tx, organization_id: str, options: Options) -> None:
     """Raises unless the profile that a new session is to begin with is there."""
-    options = new.options
     if not options.profile_id:
         return
-    saved = store.get(tx, new.organization_id, options.profile_id)
+    saved = store.get(tx, organization_id, options.profile_id)
     if options.profile_version:
         kept = {one.version for one in store.versions(tx, saved.profile_id)}
         if options.profile_version not in kept:

@@ -1,6 +1,14 @@
 """The tables of browser_session, and the only SQL over them."""
 
-from services.browser_session.store import artifacts, profiles, queue, replicas, runs, sessions
+from services.browser_session.store import (
+    artifacts,
+    links,
+    profiles,
+    queue,
+    replicas,
+    runs,
+    sessions,
+)
 from services.browser_session.store.tables import METADATA, ROOM, changed, orders
 
 __all__ = [
@@ -8,6 +16,7 @@ __all__ = [
     "ROOM",
     "artifacts",
     "changed",
+    "links",
     "orders",
     "profiles",
     "queue",

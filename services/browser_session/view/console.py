@@ -12,43 +12,41 @@ LONGEST_TEXT = 4_000
 
 
 class ConsoleLog:
-    """The lines so far."""
+    """Makes lines of events, up to a number."""
 
     def __init__(self) -> None:
-        self._lines: list[bytes] = []
-        self.left_out = 0
+        self._count = 0
 
-    def take(self, method: str, params: dict[str, Any]) -> None:
-        """Adds what an event says."""
+    def take(self, method: str, params: dict[str, Any]) -> bytes:
+        """The line that an event makes; empty when it makes none."""
         if method == "Runtime.consoleAPICalled":
             text = " ".join(_said(one) for one in params["args"])
             frames = params.get("stackTrace", {}).get("callFrames", [])
             place = frames[0] if frames else {}
-            self._add(params["timestamp"], params["type"], text, place)
+            return self._line(params["timestamp"], params["type"], text, place)
         elif method == "Runtime.exceptionThrown":
             thrown = params["exceptionDetails"]
             said = thrown.get("exception", {}).get("description") or thrown.get("text", "")
-            self._add(params["timestamp"], "exception", said, thrown)
+            return self._line(params["timestamp"], "exception", said, thrown)
         elif method == "Log.entryAdded":
             entry = params["entry"]
-            self._add(entry["timestamp"], entry["level"], entry["text"], entry)
+            return self._line(entry["timestamp"], entry["level"], entry["text"], entry)
+        return b""
 
-    def document(self) -> bytes:
-        """All lines; the last says how many more there were, if there were."""
-        lines = list(self._lines)
-        if self.left_out:
-            lines.append(orjson.dumps({"left_out": self.left_out}))
-        return b"".join(line + b"\n" for line in lines)
+    def remainder(self) -> bytes:
+        """The last line: how many more there would have been; empty when there are no more."""
+        left_out = self._count - MOST_LINES
+        return orjson.dumps({"left_out": left_out}) if left_out > 0 else b""
 
-    def _add(self, at_ms: float, level: str, text: str, place: dict[str, Any]) -> None:
-        if len(self._lines) >= MOST_LINES:
-            self.left_out += 1
-            return
+    def _line(self, at_ms: float, level: str, text: str, place: dict[str, Any]) -> bytes:
+        self._count += 1
+        if self._count > MOST_LINES:
+            return b""
         at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "level": level, "text": text[:LONGEST_TEXT]}
         if place.get("url"):
             line |= {"url": place["url"], "line": place.get("lineNumber", 0) + 1}
-        self._lines.append(orjson.dumps(line))
+        return orjson.dumps(line)
 
 
 def _said(argument: dict[str, Any]) -> str:

@@ -5,10 +5,14 @@ What lets somebody act as the user is struck out: credentials in headers, cookie
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+News = dict[str, Any]
+"""An entry of the archive with its number; a later one of the same number takes its place."""
+OURS = ("_number", "_began", "_answered")
 MOST_ENTRIES = 10_000
 STRUCK_OUT = "(redacted)"
 SECRET_HEADERS = frozenset(
@@ -25,17 +29,26 @@ SEEN = frozenset(
 
 
 class HarLog:
-    """The archive as it grows."""
+    """Makes entries of events as they go on."""
 
     def __init__(self) -> None:
         self._open: dict[str, dict[str, Any]] = {}
-        self._done: list[dict[str, Any]] = []
-        self.left_out = 0
+        self._count = 0
+        self._left_out = 0
+        self._news: list[News] = []
 
-    def take(self, method: str, params: dict[str, Any]) -> None:
-        """Adds what an event says."""
-        if method not in SEEN:
-            return
+    def take(self, method: str, params: dict[str, Any]) -> list[News]:
+        """The entries that an event makes or changes, as they now are."""
+        if method in SEEN:
+            self._follow(method, params)
+        news, self._news = self._news, []
+        return news
+
+    def remainder(self) -> list[News]:
+        """What is to be said at the end: how many entries there are not."""
+        return [{"left_out": self._left_out}] if self._left_out else []
+
+    def _follow(self, method: str, params: dict[str, Any]) -> None:
         request_id = params["requestId"]
         if method == "Network.requestWillBeSent":
             before = self._open.get(request_id)
@@ -49,36 +62,28 @@ class HarLog:
             return
         if method == "Network.responseReceived":
             _answered(entry, params["response"], params["timestamp"])
+            self._tell(entry)
         elif method == "Network.loadingFinished":
             self._end(request_id, params["timestamp"], int(params["encodedDataLength"]))
         else:
             entry["response"]["_error"] = params.get("errorText", "failed")
             self._end(request_id, params["timestamp"], 0)
 
-    def document(self, version: str) -> dict[str, Any]:
-        """The whole archive; requests under way are in it as far as they came."""
-        entries = [*self._done, *(_public(one) for one in self._open.values())]
-        entries.sort(key=lambda entry: entry["startedDateTime"])
-        comment = f"{self.left_out} requests were left out" if self.left_out else ""
-        return {
-            "log": {
-                "version": "1.2",
-                "creator": {"name": "podium", "version": version},
-                "pages": [],
-                "entries": entries,
-                "comment": comment,
-            }
-        }
+    def _tell(self, entry: dict[str, Any]) -> None:
+        shown = {key: item for key, item in entry.items() if key not in OURS}
+        self._news.append({"number": entry["_number"], "entry": shown})
 
     def _begin(self, request_id: str, params: dict[str, Any]) -> None:
-        if len(self._done) + len(self._open) >= MOST_ENTRIES:
-            self.left_out += 1
-            return
         request = params["request"]
         if request["url"].startswith("data:"):
             return
+        if self._count >= MOST_ENTRIES:
+            self._left_out += 1
+            return
+        self._count += 1
         started = datetime.fromtimestamp(params["wallTime"], UTC)
-        self._open[request_id] = {
+        entry = self._open[request_id] = {
+            "_number": self._count,
             "_began": params["timestamp"],
             "_answered": None,
             "startedDateTime": started.isoformat(timespec="milliseconds"),
@@ -89,6 +94,7 @@ class HarLog:
             "timings": {"send": 0, "wait": 0, "receive": 0},
             "_resourceType": str(params.get("type", "")).lower(),
         }
+        self._tell(entry)
 
     def _end(self, request_id: str, at: float, size: int) -> None:
         entry = self._open.pop(request_id)
@@ -97,15 +103,32 @@ class HarLog:
         wait = _ms(answered - began)
         entry["timings"] = {"send": 0, "wait": wait, "receive": _ms(at - answered)}
         entry["response"]["bodySize"] = size
-        self._done.append(_public(entry))
+        self._tell(entry)
+
+
+def archive(news: Iterable[News], version: str) -> dict[str, Any]:
+    """The whole archive; requests that were under way are in it as far as they came."""
+    latest: dict[int, dict[str, Any]] = {}
+    comment = ""
+    for one in news:
+        if "left_out" in one:
+            comment = f"{one['left_out']} requests were left out"
+        else:
+            latest[one["number"]] = one["entry"]
+    entries = sorted(latest.values(), key=lambda entry: entry["startedDateTime"])
+    return {
+        "log": {
+            "version": "1.2",
+            "creator": {"name": "podium", "version": version},
+            "pages": [],
+            "entries": entries,
+            "comment": comment,
+        }
+    }
 
 
 def _ms(seconds: float) -> float:
     return round(max(0.0, seconds) * 1000, 3)
-
-
-def _public(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in entry.items() if key not in ("_began", "_answered")}
 
 
 def _request(request: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Links: sealed, expiring texts that carry one right to one session or one file.
 
 A link is a claim sealed with the service's vault, so that it can neither be read nor changed, and
-every replica can open it. Nothing is stored: a link ends with its time, its session, its lease or
-its wheel, whichever is first.
+every replica can open it. Nothing is stored, unless it is revoked: a link ends with its time, its
+session, its lease or its wheel, whichever is first.
 """
 
 from __future__ import annotations
@@ -36,11 +36,16 @@ class Link:
     expires_at: datetime
     fence: int | None = None
     control_id: str = ""
+    link_id: str = ""
+    """What it is revoked by; empty for what nobody outside is given."""
+    series: int = 0
 
     @property
     def leave(self) -> Leave:
         """What it grants at the door to the browser."""
-        return Leave(self.right, self.fence, self.control_id, self.expires_at)
+        return Leave(
+            self.right, self.fence, self.control_id, self.expires_at, self.link_id, self.series
+        )
 
 
 class Links:
@@ -66,6 +71,8 @@ class Links:
             int(link.expires_at.timestamp()),
             link.fence,
             link.control_id,
+            link.link_id,
+            link.series,
         ]
         sealed = self._vault.seal(json.dumps(claim).encode(), PURPOSE)
         return Secret(base64.urlsafe_b64encode(sealed).rstrip(b"=").decode())
@@ -76,7 +83,7 @@ class Links:
             raise InvalidToken("the link is malformed")
         try:
             sealed = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True)
-            right, organization_id, named, expires, fence, control_id = json.loads(
+            right, organization_id, named, expires, fence, control_id, link_id, series = json.loads(
                 self._vault.open(sealed, PURPOSE)
             )
         except (binascii.Error, ValueError, errors.Internal) as reason:
@@ -86,4 +93,5 @@ class Links:
         expires_at = datetime.fromtimestamp(expires, UTC)
         if self._clock.now() >= expires_at:
             raise InvalidToken("the link has expired")
-        return Link(Right(right), organization_id, named, expires_at, fence, control_id)
+        held = fence, control_id, link_id, series
+        return Link(Right(right), organization_id, named, expires_at, *held)

@@ -47,6 +47,7 @@ class LiveDoor:
     def __init__(self, gateway: CdpGateway, db: Database, clock: Clock) -> None:
         self._let_in = gateway.let_in
         self._usage = gateway.usage
+        self._revoking = gateway.revoking
         self._db = db
         self._clock = clock
 
@@ -58,12 +59,29 @@ class LiveDoor:
         if not socket.can_prepare(request):
             return web.Response(status=426, text="speak WebSocket here")
         await socket.prepare(request)
+        with self._revoking.open(live.session_id, leave) as over:
+            if leave.link_id:
+                # It may have been revoked between the first look and this.
+                await self._revoking.sweep()
+            await self._attend(request, socket, live, leave, over)
+        return socket
+
+    async def _attend(
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        live: LiveSession,
+        leave: Leave,
+        over: asyncio.Event,
+    ) -> None:
+        """Shows and lets act until one of the reasons to stop is there."""
         usage = self._usage[live.session_id]
         pause_s = 1 / _per_second(request.query.get("per_second", ""))
         async with live.screencast.watched() as viewer:
-            parts = [
+            parts: list[asyncio.Task[object]] = [
                 asyncio.create_task(self._show(socket, viewer, leave, usage, pause_s)),
                 asyncio.create_task(self._act(socket, live, leave, usage)),
+                asyncio.create_task(over.wait()),
             ]
             if leave.control_id:
                 parts.append(asyncio.create_task(self._hold(live.session_id, leave)))
@@ -76,7 +94,6 @@ class LiveDoor:
                 ended = parts[0] in done
                 code = CLOSE_SESSION_ENDED if ended else CLOSE_LINK_OVER
                 await socket.close(code=code, message=b"session ended" if ended else b"over")
-        return socket
 
     async def _show(
         self,

@@ -75,6 +75,10 @@ class Leave:
     control_id: str = ""
     """The wheel it holds; it ends with that."""
     expires_at: datetime | None = None
+    link_id: str = ""
+    """The link it came with, which may be revoked; empty for what is no link."""
+    series: int = 0
+    """Which of the session's series that link is of."""
 
     def left_s(self, now: datetime) -> float | None:
         """Seconds until it is over; None when it ends otherwise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,7 +13,7 @@ from libs import errors
 from libs.db import JSON, Timestamp, Tx
 from services.browser_session.domain import Artifact, Kind
 from services.browser_session.store import artifacts
-from services.browser_session.store.tables import ARTIFACTS, METADATA, changed
+from services.browser_session.store.tables import ARTIFACTS, METADATA, REPLICAS, changed
 from services.browser_session.view.usage import Usage
 
 USAGE = sa.Table(
@@ -58,8 +59,13 @@ RECORDINGS = sa.Table(
     sa.Column("is_wanted", sa.Boolean, nullable=False),
     # The owner of the browser has begun.
     sa.Column("has_begun", sa.Boolean, nullable=False),
+    # Where it is on disk, and the replica that writes it; empty when nobody does.
+    sa.Column("tape", sa.String(64), nullable=False),
+    sa.Column("writer", sa.String(128), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
     # What came of it, once it has ended.
     sa.Column("artifact_ids", JSON),
+    sa.Index("recordings_by_writer", "writer"),
 )
 
 _COUNTERS = ("commands", "refused", "bytes_in", "bytes_out")
@@ -141,8 +147,15 @@ _BEGUN_RECORDING = (
 )
 _KEEP_RECORDING = (
     sa.update(RECORDINGS)
-    .where(RECORDINGS.c.session_id == sa.bindparam("key"))
-    .values(is_wanted=False, artifact_ids=sa.bindparam("kept", type_=JSON))
+    .where(
+        RECORDINGS.c.session_id == sa.bindparam("key"),
+        RECORDINGS.c.tape == sa.bindparam("its_tape"),
+        RECORDINGS.c.writer == sa.bindparam("its_writer"),
+    )
+    .values(is_wanted=False, writer="", artifact_ids=sa.bindparam("kept", type_=JSON))
+)
+_LEFT_RECORDINGS = sa.select(RECORDINGS).where(
+    RECORDINGS.c.writer != "", RECORDINGS.c.writer.not_in(sa.select(REPLICAS.c.replica))
 )
 
 
@@ -156,6 +169,9 @@ class Recording:
     is_wanted: bool
     has_begun: bool
     artifact_ids: tuple[str, ...] | None
+    tape: str = ""
+    writer: str = ""
+    generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -301,17 +317,22 @@ def recordings(tx: Tx, session_ids: Collection[str]) -> dict[str, Recording]:
     if not session_ids:
         return {}
     rows = tx.execute(_RECORDINGS, {"session_ids": list(session_ids)})
-    return {
-        row.session_id: Recording(
-            row.session_id,
-            row.organization_id,
-            frozenset(map(Kind, row.kinds)),
-            row.is_wanted,
-            row.has_begun,
-            None if row.artifact_ids is None else tuple(row.artifact_ids),
-        )
-        for row in rows
+    return {row.session_id: _recording(row) for row in rows}
+
+
+def left_recordings(tx: Tx) -> list[Recording]:
+    """Recordings whose replica has died."""
+    return [_recording(row) for row in tx.execute(_LEFT_RECORDINGS)]
+
+
+def _recording(row: sa.Row[Any]) -> Recording:
+    kept = row.artifact_ids
+    facts = {
+        **row._mapping,
+        "kinds": frozenset(map(Kind, row.kinds)),
+        "artifact_ids": None if kept is None else tuple(kept),
     }
+    return Recording(**facts)
 
 
 def begin_recording(tx: Tx, organization_id: str, session_id: str, kinds: Collection[Kind]) -> None:
@@ -323,6 +344,9 @@ def begin_recording(tx: Tx, organization_id: str, session_id: str, kinds: Collec
         "kinds": sorted(kind.value for kind in kinds),
         "is_wanted": True,
         "has_begun": False,
+        "tape": "",
+        "writer": "",
+        "generation": 0,
         "artifact_ids": None,
     }
     tx.execute(_INSERT_RECORDING, row)
@@ -339,7 +363,22 @@ def stop_recording(tx: Tx, session_id: str) -> None:
     tx.execute(_STOP_RECORDING, {"key": session_id})
 
 
-def keep_recording(tx: Tx, session_id: str, artifact_ids: Collection[str]) -> None:
-    """What came of it is kept."""
-    tx.execute(_KEEP_RECORDING, {"key": session_id, "kept": list(artifact_ids)})
+def lay_tape(tx: Tx, session_id: str, tape: str, writer: str, generation: int) -> None:
+    """It is being written there by this replica, or by nobody."""
+    where = {"session_id": session_id}
+    tx.update(RECORDINGS, where, tape=tape, writer=writer, generation=generation)
+
+
+def take_tape(tx: Tx, left: Recording, writer: str) -> bool:
+    """Makes what a dead replica wrote this one's to finish, unless somebody was faster."""
+    theirs = {"session_id": left.session_id, "tape": left.tape, "writer": left.writer}
+    return tx.update(RECORDINGS, theirs, writer=writer) > 0
+
+
+def keep_recording(
+    tx: Tx, session_id: str, tape: str, writer: str, artifact_ids: Collection[str]
+) -> None:
+    """What came of this tape is kept, unless another replica has taken it over."""
+    whose = {"key": session_id, "its_tape": tape, "its_writer": writer}
+    tx.execute(_KEEP_RECORDING, {**whose, "kept": list(artifact_ids)})
     tx.notify(changed(session_id))

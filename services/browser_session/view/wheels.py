@@ -45,7 +45,9 @@ class Wheels:
                     log.exception("a sweep of the wheels failed")
 
     async def sweep(self) -> None:
-        """Brings the wheels in line with the rows, and writes down what was counted."""
+        """Brings wheels and sockets in line with the rows, and writes down what was counted."""
+        await self._pool.gateway.revoking.sweep()
+        await self._recordings.rescue()
         await self._write_usage()
         here = dict(self._pool.live)
         now, held, recorded = await self._db.read(

@@ -48,6 +48,7 @@ def link(public_url: str, made: Link, token: str) -> pb.CreateLinkResponse:
         cdp_url=f"ws{cdp.removeprefix('http')}" if public_url else cdp,
         live_url=live_url(public_url, made.subject, token),
         expire_time=timestamp(made.expires_at),
+        link_id=made.link_id,
     )
 
 

@@ -20,11 +20,13 @@ from services.run.store.runs import (
     stored,
     topic,
 )
+from services.run.store.secrets import SEALED, forget_wish, keep_wish, sealed_wish, wish_place
 from services.run.store.tables import METADATA, runs
 
 __all__ = [
     "DUE_TOPIC",
     "METADATA",
+    "SEALED",
     "add_alert",
     "alert_page",
     "assign",
@@ -36,14 +38,18 @@ __all__ = [
     "find",
     "finish",
     "foreign_events",
+    "forget_wish",
     "get",
     "head",
     "insert",
+    "keep_wish",
     "owns_history",
     "page",
     "rewrite",
     "runs",
+    "sealed_wish",
     "set_step",
     "stored",
     "topic",
+    "wish_place",
 ]

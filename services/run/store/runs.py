@@ -118,7 +118,10 @@ def find(tx: db.Tx, run_id: str) -> Run | None:
     copy = _copy(tx, run_id)
     if copy is None:
         return None
-    return dataclasses.replace(copy.run, last_sequence=history.last_sequence(tx, run_id))
+    sequence = history.last_sequence(tx, run_id)
+    if copy.run.last_sequence != sequence:
+        copy.run = dataclasses.replace(copy.run, last_sequence=sequence)
+    return copy.run
 
 
 def page(
@@ -206,7 +209,9 @@ def _copy(tx: db.Tx, run_id: str) -> _Copy | None:
 
 
 def _run(row: Any, last_sequence: int) -> Run:
-    values = {name: row._mapping[name] for name in _COLUMNS}
+    # Each asking for the mapping would make a new one.
+    mapping = row._mapping
+    values = {name: mapping[name] for name in _COLUMNS}
     values["state"] = RunState(values["state"])
     values["failure"] = Failure.from_dict(values["failure"])
     values["ending"] = Outcome.from_dict(values["ending"])

@@ -20,6 +20,7 @@ runs = sa.Table(
     sa.Column("needs_browser", sa.Boolean, nullable=False),
     sa.Column("requested_session_id", sa.String(64), nullable=False),
     sa.Column("browser_session_id", sa.String(64), nullable=False),
+    sa.Column("session", db.JSON),
     sa.Column("parameters", db.JSON, nullable=False),
     sa.Column("labels", db.JSON, nullable=False),
     sa.Column("created_at", db.Timestamp, nullable=False),
@@ -43,6 +44,14 @@ runs = sa.Table(
     sa.UniqueConstraint("organization_id", "idempotency_key", name="one_run_per_key"),
     sa.Index("runs_by_organization", "organization_id", "run_id"),
     sa.Index("runs_by_state", "state"),
+)
+# No fact about a run, so no part of its history: what only the saga may see, until the run ends.
+session_secrets = sa.Table(
+    "session_secrets",
+    METADATA,
+    sa.Column("run_id", sa.String(64), primary_key=True),
+    sa.Column("organization_id", sa.String(64), nullable=False),
+    sa.Column("wish_sealed", sa.LargeBinary, nullable=False),
 )
 alerts = sa.Table(
     "alerts",

@@ -13,7 +13,7 @@ from libs.events.bus import Subscription
 from libs.events.streams import context_of
 from tests.chaos.simulation.processes import Process
 
-CLAIMED_AFTER_S = 4.0
+CLAIMED_AFTER_S = 1.5
 LOOK_EVERY_S = 1.0
 # How often an event is on the bus twice, as after a relay that died before it could mark it.
 TWICE = 0.1

@@ -14,7 +14,7 @@ from libs import context, errors, ids
 from libs.clock import Clock
 from libs.events import letters, reader, streams
 from libs.events import redis as redis_bus
-from libs.events.bus import Bus, BusUnavailable, Subscription
+from libs.events.bus import Bus, BusUnavailable, Subscription, TooEarly
 from libs.events.memory import MemoryBus
 from libs.stopping import stop
 from podium.common.v1 import event_pb2
@@ -224,6 +224,23 @@ async def test_an_outage_of_what_a_handler_needs_buries_nothing(
     await bus.publish("s", [event()])
     await eventually(lambda: len(group.organizations) > 60)
     away = False
+    await eventually(lambda: group.seen)
+    assert not await _length(hasty, streams.DEAD_LETTERS)
+    await group.stop()
+
+
+async def test_what_comes_too_early_comes_again_as_often_as_it_takes(hasty: Any) -> None:
+    bus = redis_bus.RedisBus(hasty, Clock())
+
+    class Orderly(Group):
+        async def handle(self, given: event_pb2.Event) -> None:
+            self.organizations.append("tried")
+            if len(self.organizations) < 3 * streams.MOST_DELIVERIES:
+                raise TooEarly("the one before it is not there yet")
+            await super().handle(given)
+
+    group = Orderly(bus, "a").start()
+    await bus.publish("s", [event()])
     await eventually(lambda: group.seen)
     assert not await _length(hasty, streams.DEAD_LETTERS)
     await group.stop()

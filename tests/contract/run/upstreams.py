@@ -150,6 +150,11 @@ class Browser(bs_grpc.BrowserSessionServiceServicer):
         self.calls: list[str] = []
         self.held: dict[str, str] = {}
         self.given: set[str] = set()
+        self.acquired: list[bs.AcquireSessionRequest] = []
+        self.checked: list[bs.CheckOptionsRequest] = []
+        # What is wrong with the options that somebody asks about.
+        self.wrong: list[tuple[str, str]] = []
+        self.missing_profile = ""
         self.refusal: Exception | None = None
         self.release_refusal: Exception | None = None
         self.asked = asyncio.Event()
@@ -157,8 +162,17 @@ class Browser(bs_grpc.BrowserSessionServiceServicer):
         self.acquiring: asyncio.Event | None = None
         self.releasing: asyncio.Event | None = None
 
+    async def CheckOptions(self, request: Any, _context: Any) -> Any:
+        self.checked.append(request)
+        if self.wrong:
+            raise errors.Invalid.many(self.wrong)
+        if self.missing_profile:
+            raise errors.NotFound("browser profile", self.missing_profile)
+        return bs.CheckOptionsResponse()
+
     async def AcquireSession(self, request: Any, _context: Any) -> Any:
         self.calls.append("acquire")
+        self.acquired.append(request)
         self.asked.set()
         if self.acquiring is not None:
             await self.acquiring.wait()

@@ -70,6 +70,10 @@ class Outside:
         check_may_act(row, await self.holds_wheel(session_id, control_id))
         return row, self.pool.keyring.call_token(row)
 
+    async def series(self, session_id: str) -> int:
+        """Which series the links are of that a session is given now."""
+        return await self.db.read(lambda tx: sessions_store.links.series_of(tx, session_id))
+
     async def holds_wheel(self, session_id: str, control_id: str) -> bool:
         """Whether this control is the session's now; FailedPrecondition when it was named and
         is not.
@@ -115,16 +119,46 @@ class OutsideRpcs:
             outside.pool.keyring.links.until(wire.ttl(request), row.expires_at),
             row.fence if right is Right.DRIVE else None,
             request.control_id,
+            ids.new("lnk"),
+            await outside.series(row.session_id),
         )
         token = outside.pool.keyring.links.seal(link).reveal()
         return wire.link(outside.public_url, link, token)
+
+    async def RevokeLink(
+        self, request: pb.RevokeLinkRequest, context: grpc.aio.ServicerContext
+    ) -> pb.RevokeLinkResponse:
+        link_id = ids.check("link_id", "lnk", request.link_id)
+        row = await self._outside.session(request.browser_session_id)
+
+        def unit(tx: Tx) -> None:
+            until = tx.now + LONGEST_TIME
+            sessions_store.links.revoke(tx, row.organization_id, row.session_id, link_id, until)
+            tx.notify(store.wheel_topic(row.owner))
+
+        await self._outside.db.write(unit)
+        return pb.RevokeLinkResponse()
+
+    async def RevokeLinks(
+        self, request: pb.RevokeLinksRequest, context: grpc.aio.ServicerContext
+    ) -> pb.RevokeLinksResponse:
+        row = await self._outside.session(request.browser_session_id)
+
+        def unit(tx: Tx) -> None:
+            until = tx.now + LONGEST_TIME
+            sessions_store.links.revoke_all(tx, row.organization_id, row.session_id, until)
+            tx.notify(store.wheel_topic(row.owner))
+
+        await self._outside.db.write(unit)
+        return pb.RevokeLinksResponse()
 
     async def LocateSession(
         self, request: pb.LocateSessionRequest, context: grpc.aio.ServicerContext
     ) -> pb.LocateSessionResponse:
         session_id = ids.check("browser_session_id", "bs", request.browser_session_id)
         try:
-            self._outside.pool.keyring.links.open(request.token, session_id)
+            link = self._outside.pool.keyring.links.open(request.token, session_id)
+            await self._outside.pool.gateway.revoking.check(session_id, link.leave)
         except InvalidToken as reason:
             raise errors.Unauthenticated(str(reason), reason="LINK_INVALID") from None
         row = await self._outside.pool.row(session_id)
@@ -169,7 +203,15 @@ class OutsideRpcs:
         )
         settled = await outside.settled(taken)
         expires_at = outside.pool.keyring.links.until(LONGEST_TIME, row.expires_at)
-        link = Link(Right.STEER, organization, session_id, expires_at, control_id=taken.control_id)
+        link = Link(
+            Right.STEER,
+            organization,
+            session_id,
+            expires_at,
+            control_id=taken.control_id,
+            link_id=ids.new("lnk"),
+            series=await outside.series(session_id),
+        )
         token = outside.pool.keyring.links.seal(link).reveal()
         return pb.TakeControlResponse(
             control=wire.control(settled),

@@ -211,6 +211,18 @@ class CloseSessionResponse(_message.Message):
     session: Session
     def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
 
+class CheckOptionsRequest(_message.Message):
+    __slots__ = ("options", "reuse")
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    REUSE_FIELD_NUMBER: _ClassVar[int]
+    options: SessionOptions
+    reuse: _settings_pb2.ReusePolicy
+    def __init__(self, options: _Optional[_Union[SessionOptions, _Mapping]] = ..., reuse: _Optional[_Union[_settings_pb2.ReusePolicy, _Mapping]] = ...) -> None: ...
+
+class CheckOptionsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class AcquireSessionRequest(_message.Message):
     __slots__ = ("run_id", "browser_session_id", "options", "saga_fence", "reuse")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -246,12 +258,14 @@ class ReleaseSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
 
 class AttachSessionRequest(_message.Message):
-    __slots__ = ("browser_session_id", "run_id")
+    __slots__ = ("browser_session_id", "run_id", "control_id")
     BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_ID_FIELD_NUMBER: _ClassVar[int]
     browser_session_id: str
     run_id: str
-    def __init__(self, browser_session_id: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+    control_id: str
+    def __init__(self, browser_session_id: _Optional[str] = ..., run_id: _Optional[str] = ..., control_id: _Optional[str] = ...) -> None: ...
 
 class AttachSessionResponse(_message.Message):
     __slots__ = ("cdp_url", "token", "last_artifact_id", "generation")
@@ -348,14 +362,38 @@ class CreateLinkRequest(_message.Message):
     def __init__(self, browser_session_id: _Optional[str] = ..., right: _Optional[_Union[Right, str]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., control_id: _Optional[str] = ...) -> None: ...
 
 class CreateLinkResponse(_message.Message):
-    __slots__ = ("cdp_url", "live_url", "expire_time")
+    __slots__ = ("cdp_url", "live_url", "expire_time", "link_id")
     CDP_URL_FIELD_NUMBER: _ClassVar[int]
     LIVE_URL_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LINK_ID_FIELD_NUMBER: _ClassVar[int]
     cdp_url: str
     live_url: str
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, cdp_url: _Optional[str] = ..., live_url: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    link_id: str
+    def __init__(self, cdp_url: _Optional[str] = ..., live_url: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., link_id: _Optional[str] = ...) -> None: ...
+
+class RevokeLinkRequest(_message.Message):
+    __slots__ = ("browser_session_id", "link_id")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    LINK_ID_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    link_id: str
+    def __init__(self, browser_session_id: _Optional[str] = ..., link_id: _Optional[str] = ...) -> None: ...
+
+class RevokeLinkResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RevokeLinksRequest(_message.Message):
+    __slots__ = ("browser_session_id",)
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    def __init__(self, browser_session_id: _Optional[str] = ...) -> None: ...
+
+class RevokeLinksResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class LocateSessionRequest(_message.Message):
     __slots__ = ("browser_session_id", "token")

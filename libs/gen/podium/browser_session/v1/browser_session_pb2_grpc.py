@@ -62,6 +62,11 @@ class BrowserSessionServiceStub:
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionRequest.SerializeToString,
                 response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionResponse.FromString,
                 _registered_method=True)
+        self.CheckOptions = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/CheckOptions',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CheckOptionsRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CheckOptionsResponse.FromString,
+                _registered_method=True)
         self.AcquireSession = channel.unary_unary(
                 '/podium.browser_session.v1.BrowserSessionService/AcquireSession',
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AcquireSessionRequest.SerializeToString,
@@ -131,6 +136,16 @@ class BrowserSessionServiceStub:
                 '/podium.browser_session.v1.BrowserSessionService/CreateLink',
                 request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.SerializeToString,
                 response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.FromString,
+                _registered_method=True)
+        self.RevokeLink = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/RevokeLink',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinkRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinkResponse.FromString,
+                _registered_method=True)
+        self.RevokeLinks = channel.unary_unary(
+                '/podium.browser_session.v1.BrowserSessionService/RevokeLinks',
+                request_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinksRequest.SerializeToString,
+                response_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinksResponse.FromString,
                 _registered_method=True)
         self.LocateSession = channel.unary_unary(
                 '/podium.browser_session.v1.BrowserSessionService/LocateSession',
@@ -257,6 +272,15 @@ class BrowserSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckOptions(self, request, context):
+        """Looks whether a session could be asked for like this, for who will do so later.
+        INVALID_ARGUMENT names each field that is wrong. NOT_FOUND: no such profile in this
+        organisation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcquireSession(self, request, context):
         """Gives a session to a run: the one that is named, or a fresh one. Waits its turn in a fair queue
         up to the deadline of the call. The same `run_id` answers the same session and renews its
@@ -363,6 +387,22 @@ class BrowserSessionServiceServicer:
         """An address that carries one right to one session until it expires: a CDP endpoint for a driver
         of one's own, or the live view for a person. FAILED_PRECONDITION: somebody else holds the
         session and the right would act in it; take its control first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeLink(self, request, context):
+        """Ends a link before its time. What is connected through it is disconnected at once, and nobody
+        connects with it any more. Revoking it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeLinks(self, request, context):
+        """The same for every link of the session that was made so far, the live view of who holds its
+        wheel included. Later links are good.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -517,6 +557,11 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionRequest.FromString,
                     response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionResponse.SerializeToString,
             ),
+            'CheckOptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckOptions,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CheckOptionsRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CheckOptionsResponse.SerializeToString,
+            ),
             'AcquireSession': grpc.unary_unary_rpc_method_handler(
                     servicer.AcquireSession,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.AcquireSessionRequest.FromString,
@@ -586,6 +631,16 @@ def add_BrowserSessionServiceServicer_to_server(servicer, server):
                     servicer.CreateLink,
                     request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.FromString,
                     response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.SerializeToString,
+            ),
+            'RevokeLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeLink,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinkRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinkResponse.SerializeToString,
+            ),
+            'RevokeLinks': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeLinks,
+                    request_deserializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinksRequest.FromString,
+                    response_serializer=podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinksResponse.SerializeToString,
             ),
             'LocateSession': grpc.unary_unary_rpc_method_handler(
                     servicer.LocateSession,
@@ -804,6 +859,33 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/CloseSession',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionRequest.SerializeToString,
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CloseSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckOptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/CheckOptions',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CheckOptionsRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CheckOptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1182,6 +1264,60 @@ class BrowserSessionService:
             '/podium.browser_session.v1.BrowserSessionService/CreateLink',
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkRequest.SerializeToString,
             podium_dot_browser__session_dot_v1_dot_browser__session__pb2.CreateLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/RevokeLink',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinkRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeLinks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.browser_session.v1.BrowserSessionService/RevokeLinks',
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinksRequest.SerializeToString,
+            podium_dot_browser__session_dot_v1_dot_browser__session__pb2.RevokeLinksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,8 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from podium.browser_session.v1 import browser_session_pb2 as _browser_session_pb2
+from podium.browser_session.v1 import settings_pb2 as _settings_pb2
 from podium.common.v1 import call_pb2 as _call_pb2
 from podium.common.v1 import failure_pb2 as _failure_pb2
 from google.protobuf.internal import containers as _containers
@@ -85,7 +87,7 @@ class SagaStep(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[SagaStepState, str]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "state", "workflow_id", "workflow_version", "workflow_run_id", "browser_session_id", "parameters", "output", "failure", "steps", "last_sequence", "create_time", "start_time", "end_time", "labels", "title", "detail", "pause_requested")
+    __slots__ = ("run_id", "state", "workflow_id", "workflow_version", "workflow_run_id", "browser_session_id", "parameters", "output", "failure", "steps", "last_sequence", "create_time", "start_time", "end_time", "labels", "title", "detail", "pause_requested", "session")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +113,7 @@ class Run(_message.Message):
     TITLE_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     PAUSE_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     state: RunState
     workflow_id: str
@@ -129,7 +132,16 @@ class Run(_message.Message):
     title: str
     detail: str
     pause_requested: bool
-    def __init__(self, run_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., workflow_id: _Optional[str] = ..., workflow_version: _Optional[int] = ..., workflow_run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[SagaStep, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., title: _Optional[str] = ..., detail: _Optional[str] = ..., pause_requested: _Optional[bool] = ...) -> None: ...
+    session: SessionWish
+    def __init__(self, run_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., workflow_id: _Optional[str] = ..., workflow_version: _Optional[int] = ..., workflow_run_id: _Optional[str] = ..., browser_session_id: _Optional[str] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., output: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[SagaStep, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., title: _Optional[str] = ..., detail: _Optional[str] = ..., pause_requested: _Optional[bool] = ..., session: _Optional[_Union[SessionWish, _Mapping]] = ...) -> None: ...
+
+class SessionWish(_message.Message):
+    __slots__ = ("options", "reuse")
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    REUSE_FIELD_NUMBER: _ClassVar[int]
+    options: _browser_session_pb2.SessionOptions
+    reuse: _settings_pb2.ReusePolicy
+    def __init__(self, options: _Optional[_Union[_browser_session_pb2.SessionOptions, _Mapping]] = ..., reuse: _Optional[_Union[_settings_pb2.ReusePolicy, _Mapping]] = ...) -> None: ...
 
 class RunEvent(_message.Message):
     __slots__ = ("run_id", "sequence", "type", "source", "occurred_at", "data", "hash")
@@ -166,7 +178,7 @@ class TaskSpec(_message.Message):
     def __init__(self, url: _Optional[str] = ..., goal: _Optional[str] = ..., actions: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., extraction_schema: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., credential_id: _Optional[str] = ..., max_steps: _Optional[int] = ...) -> None: ...
 
 class CreateRunRequest(_message.Message):
-    __slots__ = ("workflow_id", "task", "workflow_version", "parameters", "browser_session_id", "idempotency_key", "timeout", "labels")
+    __slots__ = ("workflow_id", "task", "workflow_version", "parameters", "browser_session_id", "idempotency_key", "timeout", "labels", "session")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -182,6 +194,7 @@ class CreateRunRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     workflow_id: str
     task: TaskSpec
     workflow_version: int
@@ -190,7 +203,8 @@ class CreateRunRequest(_message.Message):
     idempotency_key: str
     timeout: _duration_pb2.Duration
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, workflow_id: _Optional[str] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., workflow_version: _Optional[int] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., browser_session_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    session: SessionWish
+    def __init__(self, workflow_id: _Optional[str] = ..., task: _Optional[_Union[TaskSpec, _Mapping]] = ..., workflow_version: _Optional[int] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., browser_session_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., session: _Optional[_Union[SessionWish, _Mapping]] = ...) -> None: ...
 
 class CreateRunResponse(_message.Message):
     __slots__ = ("run_id", "run")

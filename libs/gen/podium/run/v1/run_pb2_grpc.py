@@ -97,8 +97,9 @@ class RunServiceServicer:
         """Accepts a run and answers at once; the work goes on by itself. When this returns the run is on
         disk and will end in a terminal state whatever process dies. The same idempotency key with the
         same request answers the same run; with another request it is ALREADY_EXISTS
-        (IDEMPOTENCY_CONFLICT). NOT_FOUND: no such workflow. INVALID_ARGUMENT: parameters that the
-        workflow does not declare, or a required one that is missing.
+        (IDEMPOTENCY_CONFLICT). NOT_FOUND: no such workflow, or no such profile. INVALID_ARGUMENT:
+        parameters that the workflow does not declare, a required one that is missing, or what
+        `session` may not ask for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

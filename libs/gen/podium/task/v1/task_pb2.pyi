@@ -224,6 +224,32 @@ class ListTasksResponse(_message.Message):
     next_page_token: str
     def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class ExecuteActionsRequest(_message.Message):
+    __slots__ = ("browser_session_id", "actions", "control_id", "credential_id", "timeout")
+    BROWSER_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_ID_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    browser_session_id: str
+    actions: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
+    control_id: str
+    credential_id: str
+    timeout: _duration_pb2.Duration
+    def __init__(self, browser_session_id: _Optional[str] = ..., actions: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ..., control_id: _Optional[str] = ..., credential_id: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ExecuteActionsResponse(_message.Message):
+    __slots__ = ("actions", "completed", "url", "title")
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    actions: _containers.RepeatedCompositeFieldContainer[Action]
+    completed: bool
+    url: str
+    title: str
+    def __init__(self, actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., completed: _Optional[bool] = ..., url: _Optional[str] = ..., title: _Optional[str] = ...) -> None: ...
+
 class ListActionKindsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

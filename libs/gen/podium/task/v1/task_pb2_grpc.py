@@ -55,6 +55,11 @@ class TaskServiceStub:
                 request_serializer=podium_dot_task_dot_v1_dot_task__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=podium_dot_task_dot_v1_dot_task__pb2.ListTasksResponse.FromString,
                 _registered_method=True)
+        self.ExecuteActions = channel.unary_unary(
+                '/podium.task.v1.TaskService/ExecuteActions',
+                request_serializer=podium_dot_task_dot_v1_dot_task__pb2.ExecuteActionsRequest.SerializeToString,
+                response_deserializer=podium_dot_task_dot_v1_dot_task__pb2.ExecuteActionsResponse.FromString,
+                _registered_method=True)
         self.ListActionKinds = channel.unary_unary(
                 '/podium.task.v1.TaskService/ListActionKinds',
                 request_serializer=podium_dot_task_dot_v1_dot_task__pb2.ListActionKindsRequest.SerializeToString,
@@ -97,6 +102,17 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExecuteActions(self, request, context):
+        """Carries out actions in the page of a session at once, in their order, and answers what came of
+        each; the first that fails is the last. No task is made of it. The wheel of the session is held
+        meanwhile: nobody else acts in it, a run that is given the session waits, and so does the agent
+        of a run whose control is named. FAILED_PRECONDITION: the session has ended, a run holds it and
+        no control of it is named (SESSION_OCCUPIED), or somebody else holds its wheel (CONTROL_TAKEN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListActionKinds(self, request, context):
         """The kinds of action there are, with the JSON Schema of each.
         """
@@ -126,6 +142,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ListTasks,
                     request_deserializer=podium_dot_task_dot_v1_dot_task__pb2.ListTasksRequest.FromString,
                     response_serializer=podium_dot_task_dot_v1_dot_task__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'ExecuteActions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExecuteActions,
+                    request_deserializer=podium_dot_task_dot_v1_dot_task__pb2.ExecuteActionsRequest.FromString,
+                    response_serializer=podium_dot_task_dot_v1_dot_task__pb2.ExecuteActionsResponse.SerializeToString,
             ),
             'ListActionKinds': grpc.unary_unary_rpc_method_handler(
                     servicer.ListActionKinds,
@@ -242,6 +263,33 @@ class TaskService:
             '/podium.task.v1.TaskService/ListTasks',
             podium_dot_task_dot_v1_dot_task__pb2.ListTasksRequest.SerializeToString,
             podium_dot_task_dot_v1_dot_task__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExecuteActions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/podium.task.v1.TaskService/ExecuteActions',
+            podium_dot_task_dot_v1_dot_task__pb2.ExecuteActionsRequest.SerializeToString,
+            podium_dot_task_dot_v1_dot_task__pb2.ExecuteActionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
