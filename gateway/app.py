@@ -121,9 +121,8 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             routes = Routes(methods)
             pages = Pages(openapi.document(routes.all))
             streaming = Streaming(settings.keep_alive_s)
-            tunnel = await stack.enter_async_context(
-                tunnels(upstreams, admission, channels.certificates)
-            )
+            through = tunnels(upstreams, admission, channels.certificates)
+            tunnel = await stack.enter_async_context(through)
             door = RestDoor(routes, admission, upstreams, streaming, pages, tunnel)
             rpcs = PublicRpcs(methods, admission, upstreams)
             reflection = EdgeReflection(methods, admission)
