@@ -10,6 +10,7 @@ CODE      := services gateway libs deploy tests
 EDGE_PORT ?= 8080
 REPLICAS  ?=
 DETACH    ?=
+TLS       ?=
 DATA      ?= {}
 TESTS     ?= tests
 WORKERS   ?= 2
@@ -36,8 +37,8 @@ setup: ## make this machine ready: virtualenv from the lock, Chromium, Envoy, Va
 	@$(PYTHON) deploy/setup.py
 
 .PHONY: up
-up: setup ## start the mesh and return when it is healthy (REPLICAS="task=2,workflow=2" EDGE_PORT=8080 DETACH=1)
-	@$(PODIUM) up --edge-port "$(EDGE_PORT)" $(if $(REPLICAS),--replicas "$(REPLICAS)") $(if $(DETACH),--detach)
+up: setup ## start the mesh and return when it is healthy (REPLICAS="task=2,workflow=2" EDGE_PORT=8080 DETACH=1 TLS=1)
+	@$(PODIUM) up --edge-port "$(EDGE_PORT)" $(if $(REPLICAS),--replicas "$(REPLICAS)") $(if $(DETACH),--detach) $(if $(TLS),--tls)
 
 .PHONY: down
 down: setup ## stop the mesh
@@ -72,12 +73,12 @@ chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 S
 	@$(PY) -m tests.chaos --seconds "$(SECONDS)" --store "$(STORE)" $(if $(SEED),--seed "$(SEED)") $(if $(SWEEP),--sweep)
 
 .PHONY: bench
-bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|webhook|sessions|view STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
+bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|webhook|totp|sessions|view STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
 	@$(PY) -m tests.bench --what "$(WHAT)" --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
 
 .PHONY: compose-up
-compose-up: ## build and start the mesh in containers (FULL=1: with Prometheus and Grafana)
-	@$(COMPOSE) $(if $(FULL),--profile full) up --build --detach --wait
+compose-up: ## build and start the mesh in containers (FULL=1: with Prometheus, Grafana and Jaeger)
+	@$(if $(FULL),PODIUM_OTLP_ENDPOINT=http://jaeger:4318) $(COMPOSE) $(if $(FULL),--profile full) up --build --detach --wait
 
 .PHONY: compose-demo
 compose-demo: ## the same, and run the demo in it to its end

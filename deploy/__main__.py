@@ -32,6 +32,7 @@ def main() -> None:
         order["replicas"],
         order["detached"],
         first_start=not keys.api_key_file(home).exists(),
+        tls=order["tls"],
     )
     mesh.write_envoy_config()
     raise SystemExit(supervisor.oversee(mesh, announce))

@@ -11,6 +11,7 @@ import socket
 
 log = logging.getLogger("podium.supervisor")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LOOK_SIGNAL = signal.SIGUSR1
 
 
 class Alarms:
@@ -18,6 +19,7 @@ class Alarms:
 
     def __init__(self, watch_terminal: bool) -> None:
         self.stop_because = ""
+        self.look_again = False  # somebody has changed what is wanted
         self._selector = selectors.DefaultSelector()
         self._listen_to_signals()
         if watch_terminal:
@@ -38,10 +40,14 @@ class Alarms:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_stop_signal)
+        signal.signal(LOOK_SIGNAL, self._on_look_signal)
         self._selector.register(self._reader, selectors.EVENT_READ, lambda: self._reader.recv(4096))
 
     def _on_stop_signal(self, number: int, _frame: object) -> None:
         self.stop_because = self.stop_because or signal.Signals(number).name
+
+    def _on_look_signal(self, _number: int, _frame: object) -> None:
+        self.look_again = True
 
     def _watch_terminal(self) -> None:
         """Without a terminal (CI, a container) there is none whose end could matter."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from deploy import processes
 
 LARGEST_LOG_BYTES = 20 * 1024 * 1024
-HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Spec:
     begin: Callable[[], None]  # runs in the child; returns only when the child is to end
     env: Mapping[str, str] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
+    behind_envoy: bool = False  # not healthy before Envoy sends it calls
 
 
 def module(name: str) -> Callable[[], None]:

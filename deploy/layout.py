@@ -41,6 +41,11 @@ class Layout:
         return self.home / "secrets"
 
     @property
+    def certificates(self) -> Path:
+        """A folder for each part with its certificate, and that of the authority."""
+        return self.secrets / "tls"
+
+    @property
     def state_file(self) -> Path:
         """What the running supervisor tells about itself."""
         return self.home / "supervisor.json"
@@ -54,6 +59,16 @@ class Layout:
     def envoy_config(self) -> Path:
         """The generated configuration, kept for reading and for Envoy's restart."""
         return self.home / "envoy.json"
+
+    @property
+    def endpoints(self) -> Path:
+        """The files that tell Envoy where the replicas are now."""
+        return self.home / "endpoints"
+
+    @property
+    def scale_file(self) -> Path:
+        """How many replicas are wanted, for a supervisor that is told to look."""
+        return self.home / "scale.json"
 
     @property
     def sockets(self) -> Path:

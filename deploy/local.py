@@ -20,17 +20,21 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy import binaries, layout, processes, state
+from deploy.alarms import LOOK_SIGNAL
 from deploy.envoy import admin
 from deploy.layout import Layout
 
 DEFAULT_EDGE_PORT = 8080
 MOST_REPLICAS = 16
 END_WITHIN_S = 20.0
+SCALED_WITHIN_S = 30.0
+LOOK_EVERY_S = 0.05
 
 
 class MeshProblem(Exception):
@@ -66,6 +70,7 @@ class MeshStatus:
     api_key_file: Path  # holds the first API key; 0600
     first_start: bool  # True: this start made the API key, so print it once
     processes: list[Process] = field(default_factory=list)
+    tls: bool = False  # the parts speak TCP with mutual TLS, not unix sockets
     already_running: bool = False  # set by `up` when there was nothing to start
 
     def all_pids(self) -> list[int]:
@@ -83,6 +88,7 @@ def up(
     replicas: Mapping[str, int] | None = None,
     detach: bool = False,
     on_progress: Callable[[str], None] | None = None,
+    tls: bool = False,
 ) -> MeshStatus:
     """Start the mesh in `home` and return when every part is healthy; a running one is returned."""
     home = home.resolve()
@@ -96,6 +102,7 @@ def up(
         "edge": f"127.0.0.1:{edge_port}",
         "replicas": dict(replicas or {}),
         "detached": detach,
+        "tls": tls,
         "announce": writer,
     }
     supervisor = _start_supervisor(Layout(home), order, detach, writer)
@@ -130,6 +137,28 @@ def down(home: Path) -> bool:
     return True
 
 
+def scale(home: Path, wanted: Mapping[str, int], within_s: float = SCALED_WITHIN_S) -> MeshStatus:
+    """Have so many replicas of these services, and return when it is so."""
+    _check_replicas(wanted)
+    where = Layout(home.resolve())
+    running = state.read(where)
+    if running is None:
+        raise MeshProblem(f"the mesh of {where.home} is not up")
+    scratch = where.scale_file.with_suffix(".tmp")
+    scratch.write_text(json.dumps(dict(wanted)))
+    scratch.replace(where.scale_file)
+    os.kill(running.pid, LOOK_SIGNAL)
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        now = status(where.home)
+        if now is None:
+            raise MeshProblem("the mesh ended meanwhile")
+        if now.healthy and all(now.replicas[name] == count for name, count in wanted.items()):
+            return now
+        time.sleep(LOOK_EVERY_S)
+    raise MeshProblem(f"not every replica is healthy after {within_s:.0f} s; see `podium status`")
+
+
 def status(home: Path) -> MeshStatus | None:
     """The mesh of `home` as it is now, or None when it is not running."""
     home = home.resolve()
@@ -152,6 +181,7 @@ def status(home: Path) -> MeshStatus | None:
         api_key_file=Layout(home).secrets / "api-key",
         first_start=found.first_start,
         processes=members,
+        tls=found.tls,
     )
 
 

@@ -1,4 +1,6 @@
-"""`python -I deploy/probe.py 50051`: does the gRPC server at this port say that it serves?
+"""`python -I deploy/probe.py [FOLDER] 50051`: does the gRPC server at this port say that it serves?
+
+With a folder, over mutual TLS, by the certificate of the part itself.
 
 A container engine asks this every few seconds in every container, so it is one file without imports
 that cost time: HTTP/2 by hand, a few milliseconds instead of a second for grpcio's.
@@ -6,7 +8,9 @@ that cost time: HTTP/2 by hand, a few milliseconds instead of a second for grpci
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import sys
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -23,14 +27,25 @@ REQUEST = b"\x00\x00\x00\x00\x00"
 SERVING = b"\x00\x00\x00\x00\x02\x08\x01"
 
 
-def is_serving(host: str, port: int) -> bool:
+def is_serving(host: str, port: int, folder: str = "") -> bool:
     """Ask once; False for every other answer, and for none."""
     try:
-        with socket.create_connection((host, port), TIMEOUT_S) as line:
+        with contextlib.ExitStack() as stack:
+            line = stack.enter_context(socket.create_connection((host, port), TIMEOUT_S))
+            if folder:
+                line = stack.enter_context(_secured(line, folder))
             line.sendall(_question())
             return _answer(line) == SERVING
     except OSError:
         return False
+
+
+def _secured(line: socket.socket, folder: str) -> ssl.SSLSocket:
+    """The same connection with TLS; a certificate of ours also stands for "localhost"."""
+    context = ssl.create_default_context(cafile=f"{folder}/ca.crt")
+    context.load_cert_chain(f"{folder}/tls.crt", f"{folder}/tls.key")
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(line, server_hostname="localhost")
 
 
 def _question() -> bytes:
@@ -73,4 +88,4 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if is_serving("127.0.0.1", int(sys.argv[1])) else 1)
+    sys.exit(0 if is_serving("127.0.0.1", int(sys.argv[-1]), *sys.argv[1:-1]) else 1)

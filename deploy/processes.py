@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import signal
+import socket
 from collections import defaultdict
 from pathlib import Path
 
@@ -74,6 +75,29 @@ def wait_for_end(pid: int, within_s: float) -> bool:
         return bool(select.select([handle], [], [], within_s)[0])
     finally:
         os.close(handle)
+
+
+def listens(target: str) -> bool:
+    """Whether a connection to a gRPC target is accepted."""
+    scheme, _, path = target.partition(":")
+    unix = scheme == "unix"
+    with socket.socket(socket.AF_UNIX if unix else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        try:
+            host, _, port = target.rpartition(":")
+            probe.connect(path if unix else (host, int(port)))
+        except OSError:
+            return False
+    return True
+
+
+def send(pid: int, number: int) -> None:
+    """Send a signal to a process, if there is one (0: there is none) and it has not ended."""
+    if pid:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
 
 
 def _stat(pid: int) -> list[str]:

@@ -40,6 +40,7 @@ class MeshState:
     first_start: bool
     started_in_s: float
     children: list[ChildState]
+    tls: bool = False
 
 
 def write(layout: Layout, state: MeshState) -> None:

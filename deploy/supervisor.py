@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -72,6 +71,10 @@ class Mesh(Protocol):
         """What is forked once everything is imported."""
         ...
 
+    def scaled(self) -> Mesh:
+        """The same mesh with as many replicas as are wanted now."""
+        ...
+
     def describe(self, started_in_s: float, described: list[state.ChildState]) -> state.MeshState:
         """The state file's content."""
         ...
@@ -94,6 +97,8 @@ class Child:
     healthy: bool = False
     life: str = ""
     ended_lives: list[str] = field(default_factory=list)
+    leaving: bool = False  # wanted no more: it drains, and is not started again
+    kill_at: float = 0.0
 
     def next_life(self) -> children.Spec:
         """What is started now: it is told which of its earlier lives have ended.
@@ -109,6 +114,8 @@ class Child:
     @property
     def word(self) -> str:
         """Its state, in one word."""
+        if self.leaving:
+            return "leaving"
         if not self.pid:
             return "restarting"
         return "healthy" if self.healthy else "starting"
@@ -182,17 +189,41 @@ class Supervisor:
         """Wait for something to happen, and see to it."""
         self._alarms.wait(self._patience_s())
         self._reap()
+        if self._alarms.look_again:
+            self._alarms.look_again = False
+            self._rescale()
         now = time.monotonic()
         for child in self._children.values():
             if not child.pid and child.restart_at <= now:
                 child.restarts += 1
                 self._start(child.spec)
+            elif child.leaving and child.kill_at <= now:
+                processes.send(child.pid, signal.SIGKILL)
+                child.kill_at = now + GRACE_S
         self._look_at_health()
+
+    def _rescale(self) -> None:
+        """Start the replicas that are wanted besides, and drain those that are wanted no more."""
+        self._mesh = self._mesh.scaled()
+        wanted = {spec.name: spec for spec in self._mesh.replicas()}
+        kept = {*wanted, *(spec.name for spec in self._mesh.programs())}
+        for child in list(self._children.values()):
+            if child.spec.name not in kept and not child.pid:
+                del self._children[child.spec.name]
+            elif child.spec.name not in kept and not child.leaving:
+                log.info("%s: wanted no more", child.spec.name)
+                child.leaving, child.kill_at = True, time.monotonic() + GRACE_S
+                processes.send(child.pid, signal.SIGTERM)
+        for name, spec in wanted.items():
+            if name not in self._children:
+                self._start(spec)
+        self._write_state()
 
     def _patience_s(self) -> float | None:
         """How long nothing needs to be done unless a signal comes; None: for ever."""
         now = time.monotonic()
         waits = [child.restart_at - now for child in self._children.values() if not child.pid]
+        waits += [child.kill_at - now for child in self._children.values() if child.leaving]
         if any(child.pid and not child.healthy for child in self._children.values()):
             waits.append(LOOK_AGAIN_EVERY_S if self._started_in_s else LOOK_EVERY_S)
         return max(0.0, min(waits)) if waits else None
@@ -222,6 +253,10 @@ class Supervisor:
         child.restart_at = time.monotonic() + pause_s
         if self._alarms.stop_because:
             return
+        if child.leaving:
+            del self._children[child.spec.name]
+            # It may be wanted again by now.
+            self._alarms.look_again = True
         if not self._started_in_s and child.deaths_in_a_row >= MOST_DEATHS_AT_START:
             raise CannotStart(f"{child.spec.name} cannot start ({how}):\n{_last_words(child)}")
         if self._started_in_s:
@@ -234,8 +269,10 @@ class Supervisor:
         called = admin.endpoints(self._mesh.admin_socket)
         for child in unsure:
             # Envoy may not have noticed yet that the one before died: ask the child as well.
+            unknown = not (child.spec.behind_envoy and called)
             child.healthy = all(
-                _listens(address) and called.get(address, True) for address in child.spec.addresses
+                processes.listens(address) and called.get(address, unknown)
+                for address in child.spec.addresses
             ) and (child.spec.name != "envoy" or admin.is_ready(self._mesh.admin_socket))
             if child.healthy:
                 log.info("%s: healthy", child.spec.name)
@@ -276,7 +313,7 @@ class Supervisor:
 
     def _end(self, these: list[Child]) -> None:
         for child in these:
-            _send(child.pid, signal.SIGTERM)
+            processes.send(child.pid, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_S
         while any(child.pid for child in these) and time.monotonic() < deadline:
             self._alarms.wait(max(0.0, deadline - time.monotonic()))
@@ -284,7 +321,7 @@ class Supervisor:
         for child in these:
             if child.pid:
                 log.warning("%s: did not end in time, killed", child.spec.name)
-                _send(child.pid, signal.SIGKILL)
+                processes.send(child.pid, signal.SIGKILL)
         while any(child.pid for child in these):
             self._alarms.wait(0.1)
             self._reap()
@@ -292,7 +329,7 @@ class Supervisor:
     def _end_strays(self) -> None:
         """Whatever a replica started and left, such as a browser, was adopted by us: end it."""
         for pid in processes.descendants(os.getpid()):
-            _send(pid, signal.SIGKILL)
+            processes.send(pid, signal.SIGKILL)
         while True:
             try:
                 os.waitpid(-1, 0)
@@ -313,28 +350,6 @@ def _warn_of_threads() -> None:
     """A thread does not survive a fork, and what it had locked stays locked in the child."""
     if (threads := len(list(Path("/proc/self/task").iterdir()))) > 1:
         log.error("importing started %d threads; replicas may hang", threads - 1)
-
-
-def _listens(target: str) -> bool:
-    """Whether a connection to a gRPC target is accepted."""
-    scheme, _, path = target.partition(":")
-    unix = scheme == "unix"
-    with socket.socket(socket.AF_UNIX if unix else socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
-        try:
-            host, _, port = target.rpartition(":")
-            probe.connect(path if unix else (host, int(port)))
-        except OSError:
-            return False
-    return True
-
-
-def _send(pid: int, number: int) -> None:
-    if pid:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def _last_words(child: Child) -> str:

@@ -25,12 +25,16 @@ from gateway.alarms import Alarms
 from gateway.auth import Keys, ensure_first_key
 from gateway.catalog import Method, internal_methods, public_methods
 from gateway.limits import RateLimit
+from gateway.mesh.service import MeshRpcs
+from gateway.mesh.standing import Standing
+from gateway.mesh.tuning import tuned
 from gateway.proxy import PublicRpcs
 from gateway.reflection import EdgeReflection
 from gateway.rest import openapi
 from gateway.rest.bodies import LARGEST_BODY_BYTES
 from gateway.rest.door import RestDoor
 from gateway.rest.pages import Pages
+from gateway.rest.peer import transport_of
 from gateway.rest.routes import Routes
 from gateway.rest.streaming import Streaming
 from gateway.rest.tunnel import LARGEST_MESSAGE_BYTES, tunnels
@@ -40,6 +44,8 @@ from libs import metrics, telemetry
 from libs.clock import Clock
 from libs.db import Database, open_database
 from libs.rpc import client
+from libs.rpc.certificates import Certificates, listen
+from libs.rpc.peers import peers_of
 from libs.settings import load
 
 log = logging.getLogger(__name__)
@@ -82,7 +88,7 @@ async def _until_stopped(settings: GatewaySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     folder = settings.trace_folder if settings.traces else None
-    telemetry.start(SERVICE, settings.replica, folder, settings.log_level)
+    telemetry.start(SERVICE, settings.replica, folder, settings.log_level, settings.otlp_endpoint)
     with metrics.served(settings.metrics_listen):
         async with running(settings):
             log.info("serving REST at %s, gRPC at %s", settings.http_listen, settings.listen)
@@ -108,26 +114,41 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             methods = public_methods()
             known = (*methods, *internal_methods())
             upstreams = Upstreams(channels.to, known, settings, clock, alarms.breaker_opened)
-            admission = Admission(
-                Keys(db, clock, settings.key_cache_s),
-                RateLimit(settings.rate_per_s, settings.rate_burst, clock),
-            )
+            rate = RateLimit(settings.rate_per_s, settings.rate_burst, clock)
+            standing = await stack.enter_async_context(_standing(settings, db, upstreams, rate))
+            keys = Keys(db, clock, settings.key_cache_s)
+            admission = Admission(keys, rate, peers_of(channels.certificates))
             routes = Routes(methods)
-            pages = Pages(upstreams.guards, openapi.document(routes.all))
+            pages = Pages(openapi.document(routes.all))
             streaming = Streaming(settings.keep_alive_s)
-            tunnel = await stack.enter_async_context(tunnels(upstreams, admission))
+            carrying = tunnels(upstreams, admission, channels.certificates)
+            tunnel = await stack.enter_async_context(carrying)
             door = RestDoor(routes, admission, upstreams, streaming, pages, tunnel)
             rpcs = PublicRpcs(methods, admission, upstreams)
             reflection = EdgeReflection(methods, admission)
-            stop_grpc = await _open_grpc(settings, rpcs, reflection)
-            stop_http = await _open_http(settings, door, pages, streaming)
+            stop_grpc = await _open_grpc(settings, channels.certificates, rpcs, reflection)
+            stop_http = await _open_http(settings, channels.certificates, door, pages, streaming)
+            standing.begin()
             try:
                 yield Gateway(settings, db, upstreams, pages, streaming, methods, first_start)
             finally:
+                await standing.leave()
                 # Both at once: each may need the whole grace period.
                 await asyncio.gather(stop_grpc(), stop_http())
     finally:
         await db.close()
+
+
+@asynccontextmanager
+async def _standing(
+    settings: GatewaySettings, db: Database, upstreams: Upstreams, rate: RateLimit
+) -> AsyncIterator[Standing]:
+    """The gateway's place in the mesh, and the RPCs that it answers about the mesh."""
+    heeding = tuned(settings, upstreams.guards, rate)
+    async with Standing.open(settings, db, heeding) as standing:
+        own = MeshRpcs(db, standing.registry, upstreams.guards, standing.changed)
+        upstreams.own = own.handlers()
+        yield standing
 
 
 class _Channels:
@@ -136,12 +157,13 @@ class _Channels:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._open: dict[str, grpc.aio.Channel] = {}
+        self.certificates = Certificates.of(settings)
 
     def to(self, upstream: str) -> grpc.aio.Channel:
         """The channel to an upstream: through Envoy unless the settings name its address."""
         address = self._settings.peers.get(upstream, self._settings.mesh_address)
         if address not in self._open:
-            self._open[address] = client.channel(address)
+            self._open[address] = client.channel(address, self.certificates)
         return self._open[address]
 
     async def close(self) -> None:
@@ -160,7 +182,10 @@ async def _channels(settings: GatewaySettings) -> AsyncIterator[_Channels]:
 
 
 async def _open_grpc(
-    settings: GatewaySettings, rpcs: PublicRpcs, reflection: EdgeReflection
+    settings: GatewaySettings,
+    certificates: Certificates | None,
+    rpcs: PublicRpcs,
+    reflection: EdgeReflection,
 ) -> Stop:
     """Open the gRPC door; answers how to drain it."""
     spans = aio_server_interceptor(filter_=filters.negate(filters.health_check()))
@@ -169,9 +194,7 @@ async def _open_grpc(
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection, server)
     status = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
-    _forget(settings.listen)
-    if server.add_insecure_port(settings.listen) == 0:
-        raise SystemExit(f"cannot listen at {settings.listen}")
+    listen(server, settings.listen, certificates)
     await server.start()
     await status.set("", health_pb2.HealthCheckResponse.SERVING)
 
@@ -199,13 +222,12 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-async def _open_http(
-    settings: GatewaySettings, door: RestDoor, pages: Pages, streaming: Streaming
-) -> Stop:
-    """Open the REST door; answers how to drain it."""
-    config = uvicorn.Config(
+def _http_config(
+    settings: GatewaySettings, certificates: Certificates | None, door: RestDoor
+) -> uvicorn.Config:
+    return uvicorn.Config(
         door,
-        http="httptools",
+        **transport_of(settings.http_listen, certificates),
         ws="websockets-sansio",
         ws_max_size=LARGEST_MESSAGE_BYTES,
         ws_per_message_deflate=False,
@@ -219,7 +241,17 @@ async def _open_http(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(settings.drain_grace_s)),
     )
-    server = _HttpServer(config)
+
+
+async def _open_http(
+    settings: GatewaySettings,
+    certificates: Certificates | None,
+    door: RestDoor,
+    pages: Pages,
+    streaming: Streaming,
+) -> Stop:
+    """Open the REST door; answers how to drain it."""
+    server = _HttpServer(_http_config(settings, certificates, door))
     listener = _listener(settings.http_listen)
     serving = asyncio.create_task(server.serve([listener]), name="http")
     opening = asyncio.create_task(server.open.wait())

@@ -112,6 +112,11 @@ class Breaker:
             return 0.0
         return max(0.0, self._opened_at + self.reset_s - self._clock.monotonic())
 
+    def tune(self, threshold: int, reset_s: float) -> None:
+        """Change when it opens and for how long; what it has counted stays."""
+        self.threshold, self.reset_s = threshold, reset_s
+        self._inner.fail_max, self._inner.reset_timeout = threshold, reset_s
+
     def check(self) -> None:
         """Unavailable while open, or half-open with its one probe under way."""
         if self.state == pybreaker.STATE_CLOSED:

@@ -42,6 +42,13 @@ class Bulkhead:
         """How many wait for a place."""
         return len(self._queue)
 
+    def resize(self, room: Room) -> None:
+        """Change how much room there is; who has a place keeps it."""
+        self.room = room
+        while self._queue and self.running < room.concurrent:
+            self.running += 1
+            self.release()
+
     @asynccontextmanager
     async def place(self, within_s: float | None = None) -> AsyncIterator[None]:
         """Hold a place during the block; Exhausted when the queue is full or the wait too long."""
@@ -74,7 +81,7 @@ class Bulkhead:
 
     def release(self) -> None:
         """Give a place back: to the first in the queue, who need not ask again."""
-        while self._queue:
+        while self._queue and self.running <= self.room.concurrent:
             first = self._queue.popleft()
             if not first.done():
                 first.set_result(None)

@@ -63,7 +63,8 @@ class Method:
 
 def public_methods() -> tuple[Method, ...]:
     """Every public RPC of every contract, in the order of the contracts."""
-    return tuple(Method(rpc, tuple(_bindings(rpc))) for rpc in policy.rpcs().values() if rpc.public)
+    every = (*policy.rpcs().values(), *policy.gateway_rpcs().values())
+    return tuple(Method(rpc, tuple(_bindings(rpc))) for rpc in every if rpc.public)
 
 
 def internal_methods() -> tuple[Method, ...]:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from libs import errors, ids
 
 REQUEST_ID = "x-request-id"
+CANARY = "x-podium-canary"
 TIMEOUT = "x-timeout-ms"
 GRPC_TIMEOUT = "grpc-timeout"
 LONGEST_TIMEOUT_MS = 24 * 3600 * 1000
@@ -26,6 +27,7 @@ class Entry:
 
     request_id: str
     traceparent: str
+    canary: str = ""  # "1": replicas that are on trial are to answer
 
 
 def entry_of(headers: Mapping[str, str]) -> Entry:
@@ -34,7 +36,9 @@ def entry_of(headers: Mapping[str, str]) -> Entry:
     if not _REQUEST_ID.fullmatch(request_id):
         request_id = ids.new("req")
     traceparent = headers.get("traceparent", "")
-    return Entry(request_id, traceparent if _TRACEPARENT.fullmatch(traceparent) else "")
+    if not _TRACEPARENT.fullmatch(traceparent):
+        traceparent = ""
+    return Entry(request_id, traceparent, "1" if headers.get(CANARY) == "1" else "")
 
 
 def asked_timeout_s(headers: Mapping[str, str]) -> float | None:

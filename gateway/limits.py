@@ -28,6 +28,10 @@ class RateLimit:
         self._clock = clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
+    def tune(self, per_s: float, burst: int) -> None:
+        """Change the limit for every key; nobody has more than the new burst at once."""
+        self._per_s, self._burst = per_s, float(burst)
+
     def take(self, key: str) -> None:
         """Count one call; Exhausted, with the time until the next token, when there is none."""
         now = self._clock.monotonic()

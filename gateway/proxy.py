@@ -82,6 +82,7 @@ async def admit(admission: Admission, grpc_context: GrpcContext) -> None:
         if isinstance(value, str)
     }
     admission.begin(headers)
+    admission.check_peer(grpc_context)
     await admission.admit(headers)
 
 

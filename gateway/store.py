@@ -39,6 +39,12 @@ api_keys = sa.Table(
     sa.Column("revoke_time", Timestamp),
 )
 
+_FIRST_ORGANIZATION = (
+    sa.select(organizations.c.organization_id)
+    .order_by(organizations.c.create_time, organizations.c.organization_id)
+    .limit(1)
+)
+
 
 @dataclass(frozen=True)
 class StoredKey:
@@ -55,6 +61,11 @@ class StoredKey:
 def has_organizations(tx: Tx) -> bool:
     """Whether this is no longer the first start."""
     return tx.execute(sa.select(organizations.c.organization_id).limit(1)).first() is not None
+
+
+def operator(tx: Tx) -> str:
+    """The organisation that operates the mesh: the first that there was."""
+    return tx.execute(_FIRST_ORGANIZATION).scalar() or ""
 
 
 def add_organization(tx: Tx, organization_id: str, name: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from gateway.failures import told
 from gateway.settings import GatewaySettings
 from libs import errors, metrics
 from libs.clock import Clock
-from libs.rpc import client
+from libs.rpc import client, policy
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +63,15 @@ class Upstreams:
         on_open: Callable[[Breaker], None] = lambda _breaker: None,
     ) -> None:
         self.guards: dict[str, Guard] = {}
+        # What the gateway answers itself, by the RPC's path.
+        self.own: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
         self._token = settings.service_token
         self._opening_s = settings.stream_opening_s
         self._clock = clock
         self._calls: dict[str, Any] = {}
         for method in methods:
+            if method.upstream == policy.MESH:
+                continue
             channel = channel_to(method.upstream)
             kind = channel.unary_stream if method.rpc.streaming else channel.unary_unary
             self._calls[method.rpc.path] = kind(method.rpc.path)
@@ -76,6 +80,8 @@ class Upstreams:
 
     async def ask(self, method: Method, request: bytes, asked_s: float | None) -> bytes:
         """One answer; raises the upstream's own word, or why it could not be asked."""
+        if own := self.own.get(method.rpc.path):
+            return await own(request)
         guard, budget = self.guards[method.upstream], Budget.of(method, asked_s)
         guard.breaker.check()  # While it is open nobody needs to queue.
         if method.waits:

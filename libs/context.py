@@ -21,6 +21,7 @@ CARRIED = (
     ("run_id", "podium-run-id"),
     ("workflow_run_id", "podium-workflow-run-id"),
     ("task_id", "podium-task-id"),
+    ("canary", "podium-canary"),
 )
 # Metadata values travel as ASCII; anything else would fail the call with an obscure error.
 _SAFE = re.compile(r"^[\x21-\x7e]{1,128}$")
@@ -36,6 +37,8 @@ class Context:
     run_id: str = ""
     workflow_run_id: str = ""
     task_id: str = ""
+    # "1": the calls of this piece of work go to replicas that are on trial, where there are some.
+    canary: str = ""
 
 
 _NOTHING = Context()

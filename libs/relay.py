@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from libs import db, metrics, outbox, telemetry
+from libs import db, metrics, outbox, telemetry, wire
 from libs.clock import Clock
 from libs.events.bus import Bus, BusUnavailable, StreamLost
 from libs.stopping import together
@@ -49,7 +49,10 @@ class Relay:
         self._well_since: float | None = None
         self._work = asyncio.Event()
         self._marking = asyncio.Event()
+        # The oldest event that was left to the table, while some are.
+        self._left_at: datetime | None = None
         metrics.OUTBOX_WAITING.set_function(lambda: len(self._queue))
+        metrics.OUTBOX_LAG.set_function(self._lag_s)
 
     def hand_over(self, tx: db.Tx) -> None:
         """Takes the events of a commit; called right after it."""
@@ -66,9 +69,19 @@ class Relay:
         """Leaves the events to the table, so that memory does not grow with the outage."""
         if not self._behind:
             log.warning("the bus is away for long: %s's events wait in the table", self.service)
+        if self._left_at is None:
+            self._left_at = self._oldest_at() or self.clock.now()
         self._behind = True
         self._in_hand.difference_update(event.event_id for event in self._queue)
         self._queue.clear()
+
+    def _oldest_at(self) -> datetime | None:
+        return wire.moment(self._queue[0].occurred_at) if self._queue else None
+
+    def _lag_s(self) -> float:
+        """How long the oldest event that the bus has not taken has been waiting."""
+        oldest = self._left_at if self._behind else self._oldest_at()
+        return 0.0 if oldest is None else max(0.0, (self.clock.now() - oldest).total_seconds())
 
     async def run(self) -> None:
         """Publishes, marks and sweeps until cancelled."""
@@ -154,6 +167,7 @@ class Relay:
                 lambda tx: outbox.unpublished(tx, LARGEST_BATCH, orphans_only=False)
             )
             self._behind = len(page) == LARGEST_BATCH
+            self._left_at = wire.moment(page[0].occurred_at) if self._behind else None
         elif self._well_for_s() < outbox.ORPHAN_AGE.total_seconds():
             # After an outage the other replicas first publish what they have in hand.
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,6 +31,13 @@ class Settings(BaseSettings):
     )
     home: Path = Path("var")
     listen: str = Field("127.0.0.1:50051", description="gRPC address this process serves at")
+    advertise: str = Field(
+        "", description="host that others reach this process at; empty: its own, or a socket"
+    )
+    stage: Literal["stable", "canary"] = Field(
+        "stable", description="a canary gets the share of calls that deploy/traffic.yaml says"
+    )
+    version: str = Field("dev", description="what this build is called")
     mesh_address: str = Field("127.0.0.1:10000", description="Envoy's mesh listener")
     peers: dict[str, str] = Field(
         default_factory=dict, description="addresses of services to reach past Envoy"
@@ -39,10 +46,17 @@ class Settings(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     service_token: str = Field("", description="proves to the others who this process is")
     token_public_key: str = Field("", description="checks the others' tokens; base64 of 32 bytes")
+    tls_dir: str = Field(
+        "", description="folder with tls.crt, tls.key and ca.crt; empty: no TLS between the parts"
+    )
+    tls_environment: str = Field("", description='part of every SPIFFE id, such as "staging"')
     vault_keys: str = Field("", description='keys for secrets at rest: {"1": "<base64>"}')
     log_level: str = "INFO"
     metrics_listen: str = Field("", description='"host:port" that serves figures for Prometheus')
     traces: bool = True
+    otlp_endpoint: str = Field(
+        "", description='trace backend that takes OTLP over HTTP: "http://jaeger:4318"'
+    )
     allow_private_targets: bool = Field(
         False, description="outgoing requests may reach private addresses (local use)"
     )

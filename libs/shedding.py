@@ -17,6 +17,11 @@ class Shedding:
         """Refuses every new call from now on; calls under way go on."""
         self._because = because
 
+    @property
+    def is_on(self) -> bool:
+        """Whether new calls are refused."""
+        return bool(self._because)
+
     def check(self) -> None:
         """Raises Exhausted when new calls are refused."""
         if self._because:

@@ -2,6 +2,7 @@
 
 Spans go to one file of JSON lines for each process in the home's traces folder (`podium trace`
 reads them). A line is written when its span ends, so a killed process loses only what was open.
+Where PODIUM_OTLP_ENDPOINT names a trace backend, they go there as well.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from libs import context
+from libs import context, otlp
 from podium.common.v1 import event_pb2
 
 _tracer = trace.get_tracer("podium")
@@ -47,6 +48,14 @@ class FileExporter(SpanExporter):
     def shutdown(self) -> None:
         """Closes the file."""
         os.close(self._file)
+
+
+class _Nowhere(SpanExporter):
+    """Keeps nothing, where there is a backend and no folder."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002
+        """Forgets the spans."""
+        return SpanExportResult.SUCCESS
 
 
 def _as_dict(span: ReadableSpan) -> dict[str, Any]:
@@ -79,17 +88,21 @@ class _ContextProcessor(SimpleSpanProcessor):
         super().on_end(span)
 
 
-def start(service: str, replica: str, folder: Path | None, log_level: str) -> None:
-    """Sets up logs and, when there is a folder for them, traces; once for each process."""
+def start(
+    service: str, replica: str, folder: Path | None, log_level: str, otlp_endpoint: str = ""
+) -> None:
+    """Sets up logs and, when there is a place for them, traces; once for each process."""
     _start_logs(service, replica, log_level)
     propagate.set_global_textmap(_W3C)
-    if folder is None:
+    if folder is None and not otlp_endpoint:
         return
     provider = TracerProvider(
         resource=Resource({"service.name": service, "service.instance.id": replica})
     )
-    exporter = FileExporter(folder / f"{service}-{os.getpid()}.jsonl")
-    provider.add_span_processor(_ContextProcessor(exporter))
+    files = FileExporter(folder / f"{service}-{os.getpid()}.jsonl") if folder else _Nowhere()
+    provider.add_span_processor(_ContextProcessor(files))
+    if otlp_endpoint:
+        provider.add_span_processor(otlp.processor(otlp_endpoint))
     trace.set_tracer_provider(provider)
 
 

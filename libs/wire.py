@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, overload
 
 from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
@@ -29,6 +29,11 @@ def timestamp(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
     message = timestamp_pb2.Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def moment(stamp: timestamp_pb2.Timestamp) -> datetime:
+    """A timestamp as an aware time."""
+    return stamp.ToDatetime(UTC)
 
 
 def duration(seconds: float) -> duration_pb2.Duration:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,7 +28,15 @@ from libs.stopping import stop, together
 SHORTEST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 10.0
 MOST_BACKOFFS = 10_000
+_ALL: weakref.WeakSet[Worker] = weakref.WeakSet()
 log = logging.getLogger(__name__)
+
+
+def resize(service: str, concurrency: int | None) -> None:
+    """Changes how many rows each worker of a service carries out at once; None: as it was made."""
+    for worker in _ALL:
+        if worker.service == service:
+            worker.resize(concurrency)
 
 
 class Worker:
@@ -38,6 +47,9 @@ class Worker:
     or due later; it is cancelled when the lease is lost or the replica drains, and another replica
     then claims the row.
     """
+
+    # Since when there has been work that there was no room for.
+    _full_since: float | None = None
 
     def __init__(
         self,
@@ -60,15 +72,14 @@ class Worker:
     ) -> None:
         self.name = name
         self._recoveries = recoveries
-        self._database = database
+        self._database, self.service = database, database.name
         self._signals = signals
         self._clock = clock
-        self._owner = owner
-        self._topic = topic
+        self._owner, self._topic = owner, topic
         self._table, self._key_column = table, key_column
         self._due = due
         self._perform = perform
-        self._concurrency = concurrency
+        self._concurrency = self._usual_concurrency = concurrency
         self._ttl_s, self._sweep_s = ttl_s, sweep_s
         self._order_by = order_by
         self._active: dict[tuple[str, int], tuple[Work, asyncio.Task[None]]] = {}
@@ -78,7 +89,8 @@ class Worker:
         self._taking: asyncio.Task[list[Work]] | None = None
         self._draining = False
         self._room = asyncio.Event()
-        metrics.count_work(name, lambda: len(self._active), concurrency)
+        metrics.count_work(name, lambda: len(self._active), concurrency, self._queue_age_s)
+        _ALL.add(self)
 
     async def run(self) -> None:
         """Claims and performs until cancelled."""
@@ -86,6 +98,12 @@ class Worker:
             await together(self._claim_loop(), self._renew_loop())
         finally:
             await self.drain()
+
+    def resize(self, concurrency: int | None) -> None:
+        """Changes how many rows are carried out at once; what is under way goes on."""
+        self._concurrency = concurrency or self._usual_concurrency
+        metrics.WORK_ROOM.labels(self.name).set(self._concurrency)
+        self._room.set()
 
     def holds(self, key: str) -> bool:
         """Whether this replica is carrying out the row."""
@@ -114,10 +132,24 @@ class Worker:
                     continue
                 if len(self._active) >= self._concurrency:
                     self._room.clear()
+                    await self._note_queue()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._room.wait(), self._sweep_s)
                 else:
+                    self._full_since = None
                     await subscription.wait(self._sweep_s)
+
+    async def _note_queue(self) -> None:
+        """Notices since when there has been work that there was no room for."""
+        try:
+            waits = await self._database.read(self._any_due)
+        except errors.PodiumError:
+            return
+        now = self._clock.monotonic()
+        self._full_since = (self._full_since or now) if waits else None
+
+    def _queue_age_s(self) -> float:
+        return 0.0 if self._full_since is None else self._clock.monotonic() - self._full_since
 
     async def _claim(self) -> list[Work]:
         room = self._concurrency - len(self._active)

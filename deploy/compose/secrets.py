@@ -4,7 +4,10 @@
     gateway/   the same, and the first API key
     postgres/  the superuser's password, and a role for each part that owns that part's schema alone
     redis/     its configuration with the password
+    discovery/ the address of Redis, for the agent beside Envoy
     client/    the API key, for whoever looks at the mesh from inside
+
+deploy/compose/certificates.py adds `tls/` to the folders of the parts, and one for Envoy.
 
 All of it is made from `root/`, which is kept, so that a second start changes nothing.
 """
@@ -65,6 +68,8 @@ def prepare(
     wanted[GATEWAY]["podium_first_api_key"] = master.api_key
     if llm_api_key:
         wanted["task"]["podium_llm_api_key"] = llm_api_key
+    redis_url = wanted[GATEWAY]["podium_redis_url"]
+    wanted["discovery"] = {"podium_redis_url": redis_url}
     wanted["client"] = {"api-key": master.api_key}
     made = [name for name, files in wanted.items() if _write(root / name, files, owner, 0o400)]
     # These two read theirs under users of their own; nobody else's container has the folder.

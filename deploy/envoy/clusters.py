@@ -17,38 +17,24 @@ KEEPALIVE = {"interval": "2s", "timeout": "3s"}
 TCP_KEEPALIVE = {"keepalive_probes": 3, "keepalive_time": 3, "keepalive_interval": 1}
 TCP_USER_TIMEOUT = {"level": 6, "name": 18, "int_value": 6_000, "state": "STATE_PREBIND"}
 
-# Without it the default of 3 concurrent retries is spent at once when a replica dies with calls
-# in flight, and the rest of them fail.
-RETRIES_IN_FLIGHT = 200
-
-HEALTH_CHECK = {
-    "interval": "1s",
-    "timeout": "1s",
-    "interval_jitter": "0.1s",
-    "no_traffic_interval": "1s",
-    # A replica that is starting is looked at often: this is most of a restart's waiting time.
-    "no_traffic_healthy_interval": "1s",
-    "unhealthy_interval": "0.1s",
-    "unhealthy_edge_interval": "0.5s",
-    "unhealthy_threshold": 2,
-    "healthy_threshold": 1,
-}
+# What the values file says besides is put upon it in deploy/envoy/governing.py.
+HEALTH_CHECK = {"interval_jitter": "0.1s", "unhealthy_edge_interval": "0.5s"}
 
 
-def grpc(name: str, targets: Sequence[str]) -> dict:
+def grpc(name: str, targets: Sequence[str], transport: dict | None = None) -> dict:
     """A cluster of gRPC servers that answer grpc.health.v1."""
     health = HEALTH_CHECK | {"grpc_health_check": {}}
     named = any(_is_name(target) for target in targets)
     http2 = HTTP2 | ({"connection_keepalive": KEEPALIVE} if named else {})
     protocol = {"explicit_http_config": {"http2_protocol_options": http2}}
-    return _cluster(name, targets, protocol, health)
+    return _cluster(name, targets, protocol, health, transport)
 
 
-def http(name: str, targets: Sequence[str]) -> dict:
+def http(name: str, targets: Sequence[str], transport: dict | None = None) -> dict:
     """A cluster of HTTP/1.1 servers that answer GET /healthz."""
     health = HEALTH_CHECK | {"http_health_check": {"path": "/healthz", "host": "gateway"}}
     protocol = {"explicit_http_config": {"http_protocol_options": {}}}
-    return _cluster(name, targets, protocol, health)
+    return _cluster(name, targets, protocol, health, transport)
 
 
 def address(target: str) -> dict:
@@ -64,17 +50,19 @@ def plain_http(name: str, target: str) -> dict:
     """A cluster of one HTTP/1.1 server whose health is nobody's concern."""
     return {
         "name": name,
-        "type": "STATIC",
+        **_discovery([target]),
         "connect_timeout": "1s",
         "load_assignment": _endpoints(name, [target]),
     }
 
 
-def _cluster(name: str, targets: Sequence[str], protocol: dict, health: dict) -> dict:
+def _cluster(
+    name: str, targets: Sequence[str], protocol: dict, health: dict, transport: dict | None
+) -> dict:
     return {
         "name": name,
+        **({"transport_socket": transport} if transport else {}),
         **_discovery(targets),
-        "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
         "load_assignment": _endpoints(name, targets),
         "typed_extension_protocol_options": {
@@ -93,7 +81,6 @@ def _cluster(name: str, targets: Sequence[str], protocol: dict, health: dict) ->
         },
         "health_checks": [health],
         "outlier_detection": _outlier_detection(),
-        "circuit_breakers": _limits(),
     }
 
 
@@ -139,21 +126,10 @@ def _outlier_detection() -> dict:
     """Eject a replica that refuses connections long before the health check notices."""
     return {
         "split_external_local_origin_errors": True,
-        "consecutive_local_origin_failure": 2,
         "enforcing_consecutive_local_origin_failure": 100,
         # Answers of the service itself are its clients' business (breakers, retries), not a
         # reason to send its calls elsewhere.
         "enforcing_consecutive_5xx": 0,
         "enforcing_consecutive_gateway_failure": 0,
         "enforcing_success_rate": 0,
-        "interval": "1s",
-        "base_ejection_time": "5s",
-        "max_ejection_time": "30s",
-        "max_ejection_percent": 67,
     }
-
-
-def _limits() -> dict:
-    budget = {"budget_percent": {"value": 25}, "min_retry_concurrency": RETRIES_IN_FLIGHT}
-    most = {"max_connections": 1024, "max_pending_requests": 1024, "max_requests": 4096}
-    return {"thresholds": [most | {"retry_budget": budget, "track_remaining": True}]}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from deploy.envoy import clusters, routes
+from deploy.envoy import clusters, governing, routes, tracing
 from deploy.envoy.clusters import address
 from deploy.envoy.methods import grpc_services
+from deploy.envoy.tls import HTTP_1, HTTP_2, LONGEST_CONNECTION, Tls, certified_caller, matrix
+from deploy.envoy.traffic import Traffic
 
+GATEWAY = "gateway"
 TYPE = "type.googleapis.com/envoy.extensions"
 LARGEST_HTTP_BODY_BYTES = 4 * 1024 * 1024  # The gateway's own limit is lower and speaks better.
-MOST_CONNECTIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,16 @@ class Plan:
     gateway_grpc: Sequence[str]
     gateway_http: Sequence[str]
     metrics: str = ""  # where others may read Envoy's figures; empty: nowhere
+    tls: Tls | None = None  # None: nobody shows a certificate, as on sockets of one user
+    endpoints: str = ""  # folder of files that say where the replicas are now; empty: as above
+    traffic: Traffic = field(default_factory=Traffic)
+    otlp: str = ""  # trace backend, "http://jaeger:4318"; empty: Envoy tells nobody of its spans
+
+    def clusters(self) -> dict[str, Sequence[str]]:
+        """Every cluster of replicas, with where they are at first."""
+        edge = {routes.GATEWAY_GRPC: self.gateway_grpc, routes.GATEWAY_HTTP: self.gateway_http}
+        canaries = {governing.canary_of(name): () for name in self.traffic.canary}
+        return {**self.services, **edge, **canaries}
 
 
 def build(plan: Plan) -> dict:
@@ -35,25 +47,57 @@ def build(plan: Plan) -> dict:
     methods = {name: grpc_services(name) for name in plan.services}
     listeners = [
         _listener("edge", plan.edge, _edge_manager(methods)),
-        _listener("mesh", plan.mesh, _mesh_manager(methods)),
+        _listener(
+            "mesh",
+            plan.mesh,
+            _mesh_manager(methods, plan.tls),
+            plan.tls and plan.tls.downstream([*plan.services, GATEWAY]),
+        ),
     ]
-    its_clusters = [
-        *(clusters.grpc(name, targets) for name, targets in plan.services.items()),
-        clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc),
-        clusters.http(routes.GATEWAY_HTTP, plan.gateway_http),
-    ]
+    _govern(listeners, plan)
+    its_clusters = governing.clusters(_clusters(plan), plan.traffic, plan.endpoints)
+    if plan.otlp:
+        its_clusters.append(clusters.plain_http(tracing.CLUSTER, tracing.target(plan.otlp)))
     if plan.metrics:
         listeners.append(_listener("metrics", plan.metrics, _metrics_manager()))
         its_clusters.append(clusters.plain_http(routes.ADMIN, plan.admin))
     return {
         "node": {"id": "podium", "cluster": "podium"},
         "admin": {"address": address(plan.admin)},
-        "overload_manager": _overload_manager(),
+        "overload_manager": _overload_manager(plan.traffic.edge.connections),
         "static_resources": {"listeners": listeners, "clusters": its_clusters},
     }
 
 
-def _listener(name: str, target: str, manager: dict) -> dict:
+def _govern(listeners: list[dict], plan: Plan) -> None:
+    """Puts the rules of the values file upon what the listeners do."""
+    for listener in listeners:
+        for chain in listener["filter_chains"]:
+            manager = chain["filters"][0]["typed_config"]
+            for host in manager["route_config"]["virtual_hosts"]:
+                host["routes"] = governing.routes(host["routes"], plan.traffic, plan.endpoints)
+            if plan.otlp:
+                manager["tracing"] = tracing.of(plan.otlp)
+            if listener["name"] == "edge":
+                # Before all else: what is too much costs nobody anything.
+                filters = [*governing.rate_limit(plan.traffic), *manager["http_filters"]]
+                manager["http_filters"] = filters
+
+
+def _clusters(plan: Plan) -> list[dict]:
+    """One for each service and for each of the gateway's doors."""
+
+    def as_(part: str, protocol: str = HTTP_2) -> dict | None:
+        return plan.tls and plan.tls.upstream(part, protocol)
+
+    return [
+        *(clusters.grpc(name, targets, as_(name)) for name, targets in plan.services.items()),
+        clusters.grpc(routes.GATEWAY_GRPC, plan.gateway_grpc, as_(GATEWAY)),
+        clusters.http(routes.GATEWAY_HTTP, plan.gateway_http, as_(GATEWAY, HTTP_1)),
+    ]
+
+
+def _listener(name: str, target: str, manager: dict, transport: dict | None = None) -> dict:
     return {
         "name": name,
         "address": address(target),
@@ -65,7 +109,8 @@ def _listener(name: str, target: str, manager: dict) -> dict:
                         "name": "envoy.filters.network.http_connection_manager",
                         "typed_config": manager,
                     }
-                ]
+                ],
+                **({"transport_socket": transport} if transport else {}),
             }
         ],
     }
@@ -88,10 +133,20 @@ def _manager(name: str, virtual_host: dict, filters: list[dict]) -> dict:
     }
 
 
-def _mesh_manager(methods: routes.Methods) -> dict:
-    host = {"name": "mesh", "domains": ["*"], "routes": routes.mesh(methods)}
+def _mesh_manager(methods: routes.Methods, tls: Tls | None) -> dict:
+    host: dict = {"name": "mesh", "domains": ["*"], "routes": routes.mesh(methods)}
+    filters = []
+    if tls:
+        every = [m for services in methods.values() for its in services.values() for m in its]
+        rbac = {"name": "envoy.filters.http.rbac", "typed_config": matrix(every, tls.environment)}
+        filters.append(rbac)
+        host["request_headers_to_add"] = certified_caller()
     # A call's own deadline ends it; a quiet stream is a healthy one.
-    return _manager("mesh", host, []) | {"stream_idle_timeout": "0s"}
+    manager = _manager("mesh", host, filters) | {"stream_idle_timeout": "0s"}
+    if tls:
+        lasts = {"max_connection_duration": LONGEST_CONNECTION}
+        manager["common_http_protocol_options"] = lasts
+    return manager
 
 
 def _metrics_manager() -> dict:
@@ -192,10 +247,10 @@ def _problem(not_grpc: dict, status: int) -> dict:
     }
 
 
-def _overload_manager() -> dict:
+def _overload_manager(most_connections: int) -> dict:
     limit = {
         "@type": f"{TYPE}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        "max_active_downstream_connections": MOST_CONNECTIONS,
+        "max_active_downstream_connections": most_connections,
     }
     name = "envoy.resource_monitors.global_downstream_max_connections"
     return {"resource_monitors": [{"name": name, "typed_config": limit}]}

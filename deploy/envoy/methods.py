@@ -1,4 +1,4 @@
-"""What the contracts say about each RPC that matters to a proxy: stream, deadline, retries."""
+"""What the contracts say about each RPC that matters to a proxy: callers, deadline, retries."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Method:
     timeout_ms: int  # the most its policy allows; 0: no limit
     retriable: bool  # running it twice does no harm
     rest_paths: tuple[str, ...]  # templates of its google.api.http rules
+    callers: tuple[str, ...]  # who may call it, by name
 
 
 def grpc_services(service: str) -> dict[str, list[Method]]:
@@ -52,6 +53,7 @@ def _method(method: descriptor.MethodDescriptor) -> Method:
         timeout_ms=_option(method, call_pb2.call).timeout_ms,
         retriable=method.GetOptions().idempotency_level in RETRIABLE,
         rest_paths=_rest_paths(method),
+        callers=tuple(sorted(_option(method, call_pb2.call).callers)),
     )
 
 

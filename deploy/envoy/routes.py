@@ -122,8 +122,6 @@ def _retry(retry_on: str) -> dict:
     previous = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     return {
         "retry_on": retry_on,
-        "num_retries": 3,
-        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",

@@ -4,11 +4,14 @@ python -m deploy.kubernetes            check: generated files, rendering, schema
 python -m deploy.kubernetes generate   write the generated files
 python -m deploy.kubernetes render     print what Helm makes of the default values
 python -m deploy.kubernetes secrets    print fresh Secrets, to be kept and applied once
+python -m deploy.kubernetes certificates DIR
+                                       print the certificates that `podium certs --dir DIR` made
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import yaml
 
@@ -39,6 +42,8 @@ def main() -> None:
             print(yaml.safe_dump_all(rendering.render({}), sort_keys=False))
         case ["secrets"]:
             print(yaml.safe_dump_all(secrets.documents(), sort_keys=False))
+        case ["certificates", folder]:
+            print(yaml.safe_dump_all(secrets.certificates(Path(folder)), sort_keys=False))
         case _:
             raise SystemExit(__doc__)
 

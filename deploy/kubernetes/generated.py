@@ -14,25 +14,34 @@ import yaml
 
 from deploy import layout
 from deploy.compose import addresses
-from deploy.envoy import config
+from deploy.envoy import config, tls
 from libs.rpc import policy
 
 FILES = layout.ROOT / "deploy" / "chart" / "files"
+ALERTS = layout.ROOT / "deploy" / "compose" / "prometheus" / "alerts.yml"
 GATEWAY = "gateway"
 # Stands for the release's name, which only the rendering knows.
 PREFIX = "RELEASE-"
+# Where the Secret with Envoy's certificate is mounted.
+TLS = tls.Tls("/tls", addresses.ENVOY_CONFIG)
 # Parts that speak with places that a tenant names, or with a language model.
 OUTGOING = frozenset({"browser_session", "task", "webhook", "workflow"})
-# Who connects to a browser's CDP gateway: the task that drives it, and any replica for a picture.
-DRIVERS = ("task", "browser_session")
+# Who connects to a browser's CDP gateway: the task that drives it, the gateway for links, and any
+# replica for a picture.
+DRIVERS = ("task", "gateway", "browser_session")
 
 
 def texts() -> dict[str, str]:
     """Each generated file by its name."""
-    envoy = config.build(addresses.plan(layout.services(), PREFIX))
+    envoy = config.build(addresses.plan(layout.services(), PREFIX, TLS))
     head = "# Made by `make gen` from protos/ and services/; change those.\n"
     parts = yaml.safe_dump(_parts(), sort_keys=False, width=90)
-    return {"parts.yaml": head + parts, "envoy.json": json.dumps(envoy, indent=1) + "\n"}
+    told = {"envoy.json": envoy, **tls.secrets(TLS)}
+    return {
+        "parts.yaml": head + parts,
+        "alerts.yaml": ALERTS.read_text(),
+        **{name: json.dumps(content, indent=1) + "\n" for name, content in told.items()},
+    }
 
 
 def write() -> None:

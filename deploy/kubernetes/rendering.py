@@ -12,7 +12,7 @@ from deploy.kubernetes import generated
 RELEASE = "podium"
 KUBERNETES = "1.33"
 # Their schemas are not Kubernetes' own.
-FOREIGN = ("monitoring.coreos.com/",)
+FOREIGN = ("monitoring.coreos.com/", "cert-manager.io/")
 
 
 def variants() -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deploy import local
-from gateway.cli import keys, rebuild
+from gateway.cli import config, keys, rebuild
 from gateway.cli.commands import Group, limit_option, terminal
 from gateway.cli.terminal import Terminal
 from libs import errors
@@ -27,6 +27,7 @@ def admin() -> None:
 
 
 admin.add_command(keys.keys)
+admin.add_command(config.config)
 admin.add_command(rebuild.rebuild)
 
 

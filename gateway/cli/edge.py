@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from libs import errors
 from podium.browser_session.v1.browser_session_pb2_grpc import BrowserSessionServiceStub
+from podium.mesh.v1.mesh_pb2_grpc import MeshServiceStub
 from podium.run.v1.run_pb2_grpc import RunServiceStub
 from podium.task.v1.task_pb2_grpc import TaskServiceStub
 from podium.totp.v1.totp_pb2_grpc import TotpServiceStub
@@ -69,6 +70,11 @@ class Edge:
     def webhook(self) -> WebhookServiceStub:
         """Webhooks."""
         return WebhookServiceStub(self.channel)
+
+    @cached_property
+    def mesh(self) -> MeshServiceStub:
+        """The mesh itself."""
+        return MeshServiceStub(self.channel)
 
     def ask(self, method: Any, request: Message, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """Make a call with one answer."""

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import platform
 import urllib.request
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,14 @@ SHOWN_RECOVERIES = 10
 @click.option(
     "--detach", is_flag=True, help="Let the mesh outlive this terminal; end it with `podium down`."
 )
+@click.option(
+    "--tls", is_flag=True, help="TCP with mutual TLS between the parts, not unix sockets."
+)
 @terminal
-def up(term: Terminal, edge_port: int, replicas: str, detach: bool) -> None:
+def up(term: Terminal, edge_port: int, replicas: str, detach: bool, tls: bool) -> None:
     """Start the mesh on this machine and return when every part is healthy."""
-    mesh = bring_up(term, edge_port, local.parse_replicas(replicas) if replicas else None, detach)
+    counts = local.parse_replicas(replicas) if replicas else None
+    mesh = bring_up(term, edge_port, counts, detach, tls)
     if term.as_json:
         term.emit(_facts(mesh))
         return
@@ -48,10 +53,11 @@ def bring_up(
     edge_port: int = local.DEFAULT_EDGE_PORT,
     replicas: dict[str, int] | None = None,
     detach: bool = False,
+    tls: bool = False,
 ) -> local.MeshStatus:
     """Start the mesh unless it runs, telling on stderr how it comes along."""
     progress = None if term.as_json else term.say
-    return local.up(term.home, edge_port, replicas, detach, on_progress=progress)
+    return local.up(term.home, edge_port, replicas, detach, on_progress=progress, tls=tls)
 
 
 @click.command(cls=Command)
@@ -66,6 +72,21 @@ def down(term: Terminal) -> None:
 
 
 @click.command(cls=Command)
+@click.argument("replicas")
+@terminal
+def scale(term: Terminal, replicas: str) -> None:
+    """Have so many replicas: podium scale task=3,workflow=2. Those that go are drained."""
+    wanted = local.parse_replicas(replicas)
+    if not wanted:
+        raise click.UsageError('say of what, such as "task=3"')
+    mesh = local.scale(term.home, wanted)
+    if term.as_json:
+        term.emit(_facts(mesh))
+        return
+    term.tell("Replicas: " + ", ".join(f"{name} {n}" for name, n in mesh.replicas.items()))
+
+
+@click.command(cls=Command)
 @terminal
 def status(term: Terminal) -> None:
     """Replicas, health, circuit breakers, recent recoveries and versions of the local mesh."""
@@ -76,23 +97,25 @@ def status(term: Terminal) -> None:
         else:
             term.tell(f"The mesh of {term.home} is not up: run `make up` (or `podium up`).")
         raise Ended(UNAVAILABLE)
-    upstreams = _upstreams(term)
+    told = _told(term)
     if term.as_json:
-        told = {"upstreams": upstreams, "recoveries": _recovered(mesh)}
-        term.emit({"up": True, **_facts(mesh), **told, "versions": versions()})
+        more = {"recoveries": _recovered(mesh), "versions": versions()}
+        shown = {"upstreams": {}, **told, "registered": told.get("replicas", [])}
+        term.emit({"up": True, **shown, **_facts(mesh), **more})
     else:
-        _print_status(term, mesh, upstreams)
+        _print_status(term, mesh, told)
     if not mesh.healthy:
         raise Ended(UNAVAILABLE)
 
 
-def _print_status(term: Terminal, mesh: local.MeshStatus, upstreams: dict[str, Any]) -> None:
+def _print_status(term: Terminal, mesh: local.MeshStatus, told: dict[str, Any]) -> None:
     term.tell(
         f"The mesh is {'healthy' if mesh.healthy else 'NOT healthy'} at http://{mesh.edge}"
         f" (supervisor {mesh.supervisor_pid}, up in {mesh.started_in_s:.1f} s, home {mesh.home})"
     )
     replicas = ", ".join(f"{name} {count}" for name, count in mesh.replicas.items())
-    term.tell(f"Replicas: {replicas}\n")
+    between = "mutual TLS" if mesh.tls else "unix sockets"
+    term.tell(f"Replicas: {replicas}; between them: {between}\n")
     table = _table("process", "state", "pid", "restarts", "log")
     for process in mesh.processes:
         colour = "green" if process.state == "healthy" else "yellow"
@@ -100,9 +123,14 @@ def _print_status(term: Terminal, mesh: local.MeshStatus, upstreams: dict[str, A
         log = process.log.relative_to(mesh.home)
         table.add_row(process.name, state, str(process.pid), str(process.restarts), str(log))
     term.out.print(table)
-    if upstreams:
+    if told:
+        away = "" if told["registry_answers"] else " (it does not answer; as last known)"
+        term.tell(f"\nIn the registry{away}:")
+        term.out.print(_registered(told, term.clock.now()))
+        if changed := _settings(told):
+            term.tell("Changed at run time (`podium admin config`): " + ", ".join(changed))
         term.tell("\nBefore each service, in the gateway that answered:")
-        term.out.print(_guards(upstreams))
+        term.out.print(_guards(told["upstreams"]))
     if recovered := _recovered(mesh)[:SHOWN_RECOVERIES]:
         term.tell("\nRecoveries, newest first:")
         term.out.print(_recoveries(recovered))
@@ -111,7 +139,7 @@ def _print_status(term: Terminal, mesh: local.MeshStatus, upstreams: dict[str, A
 
 def _guards(upstreams: dict[str, Any]) -> Table:
     table = _table("upstream", "breaker", "failures", "running", "queued", "refused")
-    for name, guard in upstreams.items():
+    for name, guard in sorted(upstreams.items()):
         breaker, bulkhead = guard["breaker"], guard["bulkhead"]
         table.add_row(
             name,
@@ -148,16 +176,38 @@ def _recoveries(recovered: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _upstreams(term: Terminal) -> dict[str, Any]:
-    """Breakers and bulkheads as a gateway tells them; empty when none answers."""
+def _told(term: Terminal) -> dict[str, Any]:
+    """Breakers, bulkheads and the registry as a gateway tells them; empty when none answers."""
     request = urllib.request.Request(
         f"http://{term.address}/v1/mesh", headers={"x-api-key": term.api_key}
     )
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-            return json.load(answer)["upstreams"]
-    except (OSError, ValueError, KeyError):
+            return json.load(answer)
+    except (OSError, ValueError):
         return {}
+
+
+def _registered(told: dict[str, Any], now: datetime) -> Table:
+    table = _table("service", "stage", "version", "health", "calls", "work", "up for", "address")
+    for one in told["replicas"]:
+        up_s = (now - datetime.fromisoformat(one["started_at"])).total_seconds()
+        table.add_row(
+            one["service"],
+            one["stage"],
+            escape(one["version"]),
+            one["health"],
+            str(one["calls"]),
+            f"{one['work']} of {one['room']}" if one["room"] else "",
+            str(timedelta(seconds=max(0, round(up_s)))),
+            escape(one["address"].rpartition("/")[2]),
+        )
+    return table
+
+
+def _settings(told: dict[str, Any]) -> list[str]:
+    """What was changed at run time and holds in at least one replica."""
+    return sorted({f"{k} = {v}" for each in told["replicas"] for k, v in each["settings"].items()})
 
 
 def _table(*headings: str) -> Table:

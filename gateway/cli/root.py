@@ -22,6 +22,7 @@ DEFAULT_HOME = Path("var")
 COMMANDS = {
     "up": "mesh",
     "down": "mesh",
+    "scale": "mesh",
     "status": "mesh",
     "run": "runs",
     "watch": "runs",
@@ -33,6 +34,7 @@ COMMANDS = {
     "webhooks": "webhooks",
     "alerts": "alerts",
     "admin": "admin",
+    "certs": "certs",
     "call": "calling",
     "trace": "tracing",
     "demo": "demo",

@@ -75,7 +75,7 @@ class RestDoor:
         page = self._pages.find(path)
         if page is None and self._is_signed(scope["method"], path):
             self._admission.admit_signed(link_token(scope["query_string"]))
-        elif page is None or not page.is_open:
+        elif page is None:
             await self._admission.admit(headers)
         if page is not None:
             _require(scope["method"], ("GET", "HEAD"))

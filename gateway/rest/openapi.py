@@ -75,10 +75,9 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "security": [{"api_key": []}, {"bearer": []}],
         "tags": [
-            *({"name": tag(s), "description": comments().get(s.full_name, "")} for s in services),
-            {"name": "edge", "description": "The edge itself."},
+            {"name": tag(s), "description": comments().get(s.full_name, "")} for s in services
         ],
-        "paths": {**paths, "/v1/mesh": {"get": _mesh()}},
+        "paths": paths,
         "components": {
             "schemas": {**dict(sorted(schemas.components.items())), "Problem": PROBLEM},
             "responses": {
@@ -204,23 +203,4 @@ def _last_event_id() -> Schema:
         "in": "header",
         "description": "Go on after this event; browsers send it when they reconnect.",
         "schema": {"type": "string"},
-    }
-
-
-def _mesh() -> Schema:
-    return {
-        "operationId": "edge.GetMesh",
-        "tags": ["edge"],
-        "summary": "Breakers and bulkheads of this replica of the edge.",
-        "description": "The state of the breaker and the use of the bulkhead of each upstream.",
-        "responses": {
-            "200": {
-                "description": "By upstream.",
-                "content": {
-                    "application/json": {"schema": {"type": "object", "additionalProperties": True}}
-                },
-            },
-            "401": _problem(401),
-            "default": {"$ref": "#/components/responses/Problem"},
-        },
     }

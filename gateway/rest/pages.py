@@ -1,4 +1,4 @@
-"""What the edge answers by itself: index, health, docs, the OpenAPI document, its own state."""
+"""What the edge answers by itself: index, health, docs, the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
-from gateway.upstreams import Guard
-
 HERE = Path(__file__).parent
 JSON, HTML = "application/json", "text/html; charset=utf-8"
+SHOWN = ("docs", "live", "runs")
 LINKS = {
     "docs": "/docs",
+    "console": "/runs",
     "openapi": "/openapi.json",
     "health": "/healthz",
     "runs": "/v1/runs",
@@ -28,22 +28,19 @@ LINKS = {
 
 @dataclass(frozen=True)
 class Page:
-    """One page; an open one needs no key."""
+    """One page; it needs no key."""
 
     render: Callable[[], tuple[int, bytes]]
     headers: dict[str, str]
-    is_open: bool = True
 
 
 class Pages:
     """Every page of the edge by its path."""
 
-    def __init__(self, guards: dict[str, Guard], openapi: dict[str, Any]) -> None:
+    def __init__(self, openapi: dict[str, Any]) -> None:
         self.draining = False
-        self._guards = guards
         document = orjson.dumps(openapi, option=orjson.OPT_INDENT_2)
-        docs = (HERE / "docs.html").read_bytes()
-        live = (HERE / "live.html").read_bytes()
+        docs, live, runs = ((HERE / f"{name}.html").read_bytes() for name in SHOWN)
         fresh = {"content-type": JSON, "cache-control": "no-store"}
         self._pages = {
             "/": Page(lambda: (200, orjson.dumps({"name": "Podium", "links": LINKS})), fresh),
@@ -51,7 +48,7 @@ class Pages:
             "/openapi.json": Page(lambda: (200, document), {"content-type": JSON}),
             "/docs": Page(lambda: (200, docs), _page_headers(docs)),
             "/live": Page(lambda: (200, live), _page_headers(live)),
-            "/v1/mesh": Page(self._mesh, fresh, is_open=False),
+            "/runs": Page(lambda: (200, runs), _page_headers(runs)),
         }
 
     def find(self, path: str) -> Page | None:
@@ -61,40 +58,13 @@ class Pages:
     @property
     def open_paths(self) -> list[str]:
         """The paths that need no key."""
-        return [path for path, page in self._pages.items() if page.is_open]
+        return list(self._pages)
 
     def _health(self) -> tuple[int, bytes]:
         """Unhealthy while draining, so that the proxy sends requests elsewhere."""
         if self.draining:
             return 503, b'{"status":"draining"}'
         return 200, b'{"status":"serving"}'
-
-    def _mesh(self) -> tuple[int, bytes]:
-        upstreams = {name: state_of(guard) for name, guard in sorted(self._guards.items())}
-        return 200, orjson.dumps({"upstreams": upstreams})
-
-
-def state_of(guard: Guard) -> dict[str, Any]:
-    """A breaker and a bulkhead as they are now."""
-    breaker, bulkhead = guard.breaker, guard.bulkhead
-    return {
-        "breaker": {
-            "state": breaker.state,
-            "failures_in_a_row": breaker.failures,
-            "threshold": breaker.threshold,
-            "reset_s": breaker.reset_s,
-            "retry_after_s": round(breaker.retry_after_s, 3),
-        },
-        "bulkhead": {
-            "running": bulkhead.running,
-            "most_running": bulkhead.room.concurrent,
-            "queued": bulkhead.queued,
-            "most_queued": bulkhead.room.queued,
-            "long_lived": bulkhead.long_lived,
-            "most_long_lived": bulkhead.room.long_lived,
-            "refused": bulkhead.refused,
-        },
-    }
 
 
 def _page_headers(page: bytes) -> dict[str, str]:

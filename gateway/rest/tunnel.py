@@ -23,6 +23,8 @@ from gateway.entry import link_token
 from gateway.problem import HttpRefusal
 from gateway.rest.bodies import Receive
 from gateway.upstreams import Upstreams
+from libs.rpc import https
+from libs.rpc.certificates import Certificates
 from podium.browser_session.v1 import browser_session_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ PATH = re.compile(r"/v1/browser_sessions/([A-Za-z0-9_]+)/(cdp|live)", re.ASCII)
 PROTOCOL = "podium.link"
 LARGEST_MESSAGE_BYTES = 64 * 1024 * 1024
 MOST_AT_ONCE = 500
+OWNER = "browser_session"
 CLOSE_GOING_AWAY = 1001
 
 
@@ -161,7 +164,9 @@ async def _inward(upstream: aiohttp.ClientWebSocketResponse, receive: Receive) -
 
 
 @asynccontextmanager
-async def tunnels(upstreams: Upstreams, entry: Admission) -> AsyncIterator[Tunnel]:
+async def tunnels(
+    upstreams: Upstreams, entry: Admission, certificates: Certificates | None
+) -> AsyncIterator[Tunnel]:
     """The tunnel of a gateway that serves inside the block."""
-    async with aiohttp.ClientSession() as http:
+    async with https.session(certificates, OWNER) as http:
         yield Tunnel(http, upstreams, entry)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sqlalchemy import exc
+from sqlalchemy.pool import Pool, QueuePool
 
 from libs import errors, metrics
 from libs.clock import Clock
@@ -75,6 +76,11 @@ class Database:
     async def close(self) -> None:
         """Finishes what was handed in and closes the connections."""
         raise NotImplementedError
+
+
+def connections_used(*pools: Pool) -> int:
+    """How many connections of the pools somebody uses."""
+    return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
 
 
 def outage(error: BaseException) -> BaseException:

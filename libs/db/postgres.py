@@ -23,7 +23,7 @@ from sqlalchemy.util import await_only
 from libs import errors, metrics
 from libs.clock import Clock
 from libs.db.columns import SHARED
-from libs.db.database import Database, closed, outage, unavailable
+from libs.db.database import Database, closed, connections_used, outage, unavailable
 from libs.db.tx import Tx
 from libs.db.unit import Unit
 
@@ -66,6 +66,8 @@ class PostgresDatabase(Database):
         database._units = deque()
         database._handed_in = asyncio.Event()
         database._writer = asyncio.create_task(database._write_loop(), name="db-write")
+        pool, units = database._engine.sync_engine.pool, database._units
+        metrics.watch_pool(lambda: connections_used(pool), 2 * READERS + 1, units.__len__)
         return database
 
     async def _make_tables_when_it_answers(self, tables: sa.MetaData, until: float) -> None:

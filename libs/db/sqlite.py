@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection, Engine
 from libs import metrics
 from libs.clock import Clock
 from libs.db.columns import SHARED
-from libs.db.database import Database, closed, outage, unavailable
+from libs.db.database import Database, closed, connections_used, outage, unavailable
 from libs.db.tx import Tx
 from libs.db.unit import Unit
 
@@ -51,6 +51,8 @@ class SqliteDatabase(Database):
         database._writer = threading.Thread(target=database._write_loop, name="db-write")
         database._writer.daemon = True
         database._writer.start()
+        pools = (database._writer_engine.pool, database._reader_engine.pool)
+        metrics.watch_pool(lambda: connections_used(*pools), READERS + 1, database._units.qsize)
         return database
 
     _writer_engine: Engine

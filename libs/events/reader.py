@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from libs import errors, telemetry
+from libs import errors, metrics, telemetry, wire
 from libs.clock import Clock
 from libs.events import letters
 from libs.events.bus import Subscription, TooEarly
@@ -259,6 +259,7 @@ class Reader:
             while True:
                 try:
                     await subscription.hand_out(events)
+                    self._note_age(subscription.stream, events)
                     return None
                 except _PASSING as error:
                     if self._clock.monotonic() > until:
@@ -271,6 +272,14 @@ class Reader:
                     log.exception("could not handle %s %s", events[0].type, events[0].event_id)
                     return error
                 await self._clock.sleep(_AGAIN_S)
+
+    def _note_age(self, stream: str, events: list[event_pb2.Event]) -> None:
+        now = self._clock.now()
+        for event in events:
+            if not event.HasField("occurred_at"):
+                continue
+            age_s = (now - wire.moment(event.occurred_at)).total_seconds()
+            metrics.EVENT_AGE.labels(stream).observe(max(0.0, age_s))
 
 
 def _text(stream: bytes | str) -> str:

@@ -24,6 +24,7 @@ from grpc_status import rpc_status
 from libs import context, errors, ids, metrics
 from libs.clock import Clock
 from libs.rpc import identity, policy, text
+from libs.rpc.peers import Peers
 from libs.shedding import Shedding
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Call:
     metadata: dict[str, str]
     public_key: str
     shedding: Shedding
+    # Whose certificates are shown over TCP; None on a unix socket, which its folder protects.
+    peers: Peers | None = None
     caller: str = field(default="")
     # The name of the gRPC status that the call ended with.
     code: str = field(default="OK")
@@ -103,8 +106,12 @@ async def room(call: Call) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def caller(call: Call) -> AsyncIterator[None]:
-    """Lets in only whom the interaction matrix names."""
+    """Lets in only whom the interaction matrix names, and whose certificate says the same."""
+    if call.peers:
+        call.peers.check_is_envoy(call.grpc_context)
     call.caller = identity.from_metadata(call.metadata, call.public_key)
+    if call.peers:
+        call.peers.check_certified(call.metadata, call.caller)
     if call.caller not in call.rpc.callers:
         raise errors.PermissionDenied(
             f"{call.caller} may not call {call.rpc.service}.{call.rpc.name}",
@@ -120,8 +127,8 @@ async def context_of_call(call: Call) -> AsyncIterator[None]:
     found = context.extract(call.metadata, call.caller)
     if call.rpc.needs_organization and not found.organization_id:
         raise errors.Unauthenticated("the call names no organisation", reason="NO_ORGANIZATION")
-    names = ("request_id", "organization_id", "caller", "run_id", "workflow_run_id", "task_id")
-    with context.bind(**{name: getattr(found, name) for name in names}):
+    carried = {name: getattr(found, name) for name, _key in context.CARRIED}
+    with context.bind(caller=found.caller, **carried):
         yield
 
 
@@ -162,10 +169,12 @@ class ServerChain(grpc.aio.ServerInterceptor):
         public_key: str,
         chain: tuple[Interceptor, ...] = CHAIN,
         shedding: Shedding | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self._public_key = public_key
         self._chain = chain
         self._shedding = shedding or Shedding()
+        self._peers = peers
 
     async def intercept_service(
         self,
@@ -191,7 +200,7 @@ class ServerChain(grpc.aio.ServerInterceptor):
         )
 
     def _call(self, rpc: policy.Rpc, grpc_context: Any, metadata: dict[str, str]) -> Call:
-        return Call(rpc, grpc_context, metadata, self._public_key, self._shedding)
+        return Call(rpc, grpc_context, metadata, self._public_key, self._shedding, self._peers)
 
     def _unary(self, handle: Any, rpc: policy.Rpc, metadata: dict[str, str]) -> Any:
         async def around(request: Any, grpc_context: grpc.aio.ServicerContext) -> Any:

@@ -14,7 +14,9 @@ import grpc
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
 from libs import context, errors
-from libs.rpc import identity, policy
+from libs.rpc import identity, policy, spiffe
+from libs.rpc.certificates import Certificates, is_local
+from libs.rpc.renewed import RenewedChannel
 
 Stub = TypeVar("Stub")
 # Streams and long answers stay small: files travel as artifacts.
@@ -47,11 +49,28 @@ class CancelTravels(grpc.aio.UnaryUnaryClientInterceptor):
         return call
 
 
-def channel(address: str) -> grpc.aio.Channel:
-    """A channel with tracing; close it when done."""
-    return grpc.aio.insecure_channel(
-        address, options=CHANNEL_OPTIONS, interceptors=[*aio_client_interceptors(), CancelTravels()]
-    )
+def channel(address: str, certificates: Certificates | None = None) -> grpc.aio.Channel:
+    """A channel with tracing; close it when done.
+
+    Over TCP it is mutual TLS if there are certificates, and whoever answers must be Envoy.
+    """
+    if certificates is None or is_local(address):
+        return grpc.aio.insecure_channel(
+            address, options=CHANNEL_OPTIONS, interceptors=_interceptors()
+        )
+    envoy = spiffe.dns_name(spiffe.ENVOY, certificates.environment)
+    options = [*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", envoy)]
+
+    def opened(credentials: grpc.ChannelCredentials) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(
+            address, credentials, options=options, interceptors=_interceptors()
+        )
+
+    return RenewedChannel(certificates, opened)
+
+
+def _interceptors() -> list[grpc.aio.ClientInterceptor]:
+    return [*aio_client_interceptors(), CancelTravels()]
 
 
 def stub(stub_class: type[Stub], to: grpc.aio.Channel, token: str) -> Stub:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from libs import errors
+from libs import errors, metrics
 
 METADATA_KEY = "authorization"
 _SCHEME = "Bearer "
@@ -47,6 +47,9 @@ def caller_of(token: str, public_key: str) -> str:
         raise errors.Unauthenticated(
             "the service token is not genuine", reason="BAD_SERVICE_TOKEN"
         ) from None
+
+
+metrics.watch_cache("service_tokens", caller_of)
 
 
 def bearer(token: str) -> tuple[str, str]:

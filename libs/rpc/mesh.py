@@ -10,12 +10,14 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import grpc
+from redis.asyncio import Redis
 
 from libs.clock import Clock
 from libs.db import Database
 from libs.events.bus import Bus
 from libs.recovery import Recoveries
 from libs.rpc import client, policy
+from libs.rpc.certificates import Certificates
 from libs.secrets import Vault
 from libs.settings import Settings
 from libs.shedding import Shedding
@@ -36,6 +38,7 @@ class Mesh:
     bus: Bus
     signals: Signals
     replica: str
+    redis: Redis
     # Earlier lives of this replica that whoever started this one has seen end.
     ended: tuple[str, ...] = ()
     drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -56,6 +59,11 @@ class Mesh:
         settings = self.settings
         return Recoveries(self.db, self.clock, settings.service, settings.replica, settings.home)
 
+    @cached_property
+    def certificates(self) -> Certificates | None:
+        """What this process proves itself with over TCP; None where there is no TLS."""
+        return Certificates.of(self.settings)
+
     def stub(self, stub_class: type[Stub]) -> Stub:
         """Another service's stub, through Envoy unless the settings name a peer's address."""
         service = policy.short_name(stub_class.__module__)
@@ -65,7 +73,7 @@ class Mesh:
     def channel(self, address: str) -> grpc.aio.Channel:
         """The process's one channel to an address."""
         if address not in self._channels:
-            self._channels[address] = client.channel(address)
+            self._channels[address] = client.channel(address, self.certificates)
         return self._channels[address]
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:

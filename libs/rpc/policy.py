@@ -13,6 +13,8 @@ from google.protobuf import descriptor
 from podium.common.v1 import call_pb2
 
 SERVICES = ("run", "workflow", "task", "totp", "browser_session", "webhook")
+# Answered by the gateway itself; no service of that name stands behind it.
+MESH = "mesh"
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,18 @@ def short_name(full_name: str) -> str:
 
 @cache
 def rpcs() -> dict[str, Rpc]:
-    """Every RPC of the mesh by its path."""
-    found = [
-        _read(service, method)
-        for service in SERVICES
-        for method in service_descriptor(service).methods
-    ]
+    """Every RPC of the services by its path."""
+    return {path: rpc for service in SERVICES for path, rpc in _of(service).items()}
+
+
+@cache
+def gateway_rpcs() -> dict[str, Rpc]:
+    """The RPCs that the gateway answers itself, by their paths."""
+    return _of(MESH)
+
+
+def _of(service: str) -> dict[str, Rpc]:
+    found = [_read(service, method) for method in service_descriptor(service).methods]
     return {rpc.path: rpc for rpc in found}
 
 

@@ -14,7 +14,6 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,19 +22,22 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
-from libs import alarms, errors, ids, lease, metrics, telemetry
+from libs import alarms, errors, ids, lease, metrics, registry, telemetry, tuning, worker
 from libs.clock import Clock
 from libs.db import open_database
 from libs.db.crash import CrashPoint
 from libs.events.redis import RedisBus, connect
+from libs.presence import Presence, described
 from libs.recovery import Step, StepFailed
 from libs.recovery.database import DatabaseWatch
 from libs.recovery.memory import MemoryWatch, resident_mib
 from libs.relay import Relay
 from libs.rpc import policy
+from libs.rpc.certificates import listen
 from libs.rpc.chain import ServerChain
 from libs.rpc.client import LARGEST_MESSAGE_BYTES
 from libs.rpc.mesh import Mesh
+from libs.rpc.peers import peers_of
 from libs.settings import Settings, load
 from libs.signals import Signals
 
@@ -79,6 +81,7 @@ async def _until_stopped(service_class: type[Any], settings: Settings) -> int:
         settings.replica,
         settings.trace_folder if settings.traces else None,
         settings.log_level,
+        settings.otlp_endpoint,
     )
     with metrics.served(settings.metrics_listen):
         async with running(service_class, settings, restart):
@@ -101,6 +104,8 @@ async def running(
         mesh.db.after_commit = lambda tx: _after_commit(mesh, relay, tx)
         async with service_class.open(mesh) as service:
             server, status = await _start_server(service, mesh)
+            presence = _presence(mesh, service)
+            mesh.spawn(presence.run(), "presence")
             mesh.spawn(relay.run(), "relay")
             _watch_health(mesh, service, stop)
             if subscriptions := getattr(service, "subscriptions", ()):
@@ -111,6 +116,7 @@ async def running(
             try:
                 yield mesh
             finally:
+                await presence.leave()
                 await _drain(mesh, server, status, settings)
                 with contextlib.suppress(Exception):
                     await relay.flush()
@@ -136,6 +142,7 @@ async def opened_mesh(tables: Any, settings: Settings) -> AsyncIterator[Mesh]:
         signals=signals,
         # Fresh at each start: what a killed process had leased is not the new one's.
         replica=settings.owner(settings.life or ids.token(4)),
+        redis=redis,
         ended=tuple(map(settings.owner, settings.ended_lives)),
     )
     try:
@@ -179,6 +186,30 @@ def _watch_health(mesh: Mesh, service: Any, stop: Callable[[int], None] | None) 
         mesh.spawn(watch.run(), "memory-watch")
 
 
+def _presence(mesh: Mesh, service: Any) -> Presence:
+    """This replica in the registry, where Envoy's discovery finds it."""
+
+    def health() -> str:
+        if mesh.shedding.is_on:
+            return registry.SHEDDING
+        return (
+            registry.SERVING if getattr(service, "health", lambda: True)() else registry.UNHEALTHY
+        )
+
+    settings, tuned = mesh.settings, tuning.Tuning()
+    tuning.log_level(tuned, settings.service, settings.log_level)
+    tuned.on("work_concurrency", settings.service, partial(worker.resize, settings.service))
+    return Presence(
+        mesh.redis,
+        mesh.clock,
+        described(settings, mesh.replica, mesh.clock),
+        health=health,
+        settings=tuned.state,
+        hear=tuned.hear,
+        ended=mesh.ended,
+    )
+
+
 def _after_commit(mesh: Mesh, relay: Relay, tx: Any) -> None:
     relay.hand_over(tx)
     for topic in tx.topics:
@@ -190,7 +221,9 @@ async def _start_server(service: Any, mesh: Mesh) -> tuple[grpc.aio.Server, Any]
     server = grpc.aio.server(
         options=SERVER_OPTIONS,
         interceptors=[
-            ServerChain(settings.token_public_key, shedding=mesh.shedding),
+            ServerChain(
+                settings.token_public_key, shedding=mesh.shedding, peers=peers_of(mesh.certificates)
+            ),
             aio_server_interceptor(filter_=filters.negate(filters.health_check())),
         ],
     )
@@ -200,10 +233,7 @@ async def _start_server(service: Any, mesh: Mesh) -> tuple[grpc.aio.Server, Any]
     status = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     reflection.enable_server_reflection([described.full_name, reflection.SERVICE_NAME], server)
-    if settings.listen.startswith("unix:"):
-        Path(settings.listen.removeprefix("unix:")).unlink(missing_ok=True)
-    if server.add_insecure_port(settings.listen) == 0:
-        raise SystemExit(f"cannot listen at {settings.listen}")
+    listen(server, settings.listen, mesh.certificates)
     await server.start()
     for name in ("", described.full_name):
         await status.set(name, health_pb2.HealthCheckResponse.SERVING)

@@ -1,10 +1,10 @@
 """The door to the browsers for drivers: an authenticated websocket for each session.
 
-`ws://host:port/sessions/<session id>` with `authorization: Bearer <token>` speaks CDP with the
-session's browser, through the rules of `cdp_policy` and the right that the token carries. The
-browser's own port stays unknown. When the session ends or is given to somebody else, the sockets of
-the old lease are closed; when the token's time is over, or the wheel it came with is given back,
-that socket is.
+`ws://host:port/sessions/<session id>` (`wss`, with mutual TLS, where there are certificates) with
+`authorization: Bearer <token>` speaks CDP with the session's browser, through the rules of
+`cdp_policy` and the right that the token carries. The browser's own port stays unknown. When the
+session ends or is given to somebody else, the sockets of the old lease are closed; when the token's
+time is over, or the wheel it came with is given back, that socket is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from aiohttp import web
 
 from libs import errors
 from libs.clock import Clock
+from libs.rpc import https, spiffe
+from libs.rpc.certificates import Certificates
 from services.browser_session.cdp import MESSAGE_LIMIT_BYTES
 from services.browser_session.cdp_policy import Verdict, attached_page, judge
 from services.browser_session.tokens import InvalidToken
@@ -28,6 +30,8 @@ from services.browser_session.view.rights import Leave, Right
 from services.browser_session.view.usage import Usage
 from services.browser_session.view.wheel import AgentLine, Wheel
 
+# The task that drives, the gateway that carries links, and the other replicas.
+DRIVERS = ("task", "gateway", "browser_session")
 CLOSE_LEASE_LOST = 4401
 CLOSE_LINK_OVER = 4408
 CLOSE_SESSION_ENDED = 4410
@@ -86,10 +90,18 @@ class _Link:
 class CdpGateway:
     """Serves the drivers of the sessions whose browsers run in this process."""
 
-    def __init__(self, admit: Admit, clock: Clock, revoking: Revoking) -> None:
+    def __init__(
+        self,
+        admit: Admit,
+        clock: Clock,
+        revoking: Revoking,
+        certificates: Certificates | None = None,
+    ) -> None:
         self.admit = admit
         self.revoking = revoking
+        self.scheme = "wss" if certificates else "ws"
         self._clock = clock
+        self._certificates = certificates
         self.usage: defaultdict[str, Usage] = defaultdict(Usage)
         """What went through for each session, since it was last taken."""
         self.more: list[tuple[str, Serve]] = []
@@ -108,7 +120,8 @@ class CdpGateway:
             app.router.add_get(path, serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_GRACE_S)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
+        secured = https.server_context(self._certificates) if self._certificates else None
+        site = web.TCPSite(self._runner, host, port, ssl_context=secured)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -152,6 +165,7 @@ class CdpGateway:
 
     async def let_in(self, request: web.Request) -> tuple[DrivenBrowser, Leave]:
         """The browser a request may reach and how far; raises the HTTP answer why it may not."""
+        self._check_peer(request)
         if "Origin" in request.headers:
             # Only a browser sends it: some page is trying to drive another page's browser.
             raise web.HTTPForbidden(text="not for web pages")
@@ -166,6 +180,15 @@ class CdpGateway:
             raise web.HTTPNotFound(text="no such session here") from None
         except errors.FailedPrecondition as reason:
             raise web.HTTPConflict(text=reason.message) from None
+
+    def _check_peer(self, request: web.Request) -> None:
+        """Over TLS, only parts that have something to do with browsers come in."""
+        if self._certificates is None:
+            return
+        environment = self._certificates.environment
+        shown = https.shown_by(request.transport)
+        if not set(shown) & {spiffe.uri(part, environment) for part in DRIVERS}:
+            raise web.HTTPForbidden(text=f"this is not for {', '.join(shown) or 'nobody'}")
 
     async def _connect(
         self, request: web.Request, browser: DrivenBrowser, leave: Leave

@@ -14,6 +14,7 @@ import aiohttp
 
 from libs import errors
 from libs.db import Tx
+from libs.rpc import https
 from libs.rpc.mesh import Mesh
 from services.browser_session import awaiting, capture, store
 from services.browser_session.artifacts import Artifacts
@@ -53,9 +54,12 @@ class Pool:
         assert isinstance(mesh.settings, BrowserSettings)
         self.replica = mesh.replica
         self._ended = mesh.ended
-        self.gateway = CdpGateway(self._admit_driver, mesh.clock, Revoking(mesh.db))
+        self.gateway = CdpGateway(
+            self._admit_driver, mesh.clock, Revoking(mesh.db), mesh.certificates
+        )
         self.keyring = Keyring(mesh.vault, mesh.clock)
         self._settings = mesh.settings
+        self._certificates = mesh.certificates
         self._db = mesh.db
         self._signals = mesh.signals
         self._clock = mesh.clock
@@ -89,7 +93,7 @@ class Pool:
         reaped = await asyncio.to_thread(reap_orphans, self._settings.browsers)
         if reaped:
             log.warning("ended %d browsers whose owner had died", reaped)
-        self._http = aiohttp.ClientSession()
+        self._http = https.session(self._certificates, self._settings.service)
         await self.gateway.open(self._settings.cdp_host, self._settings.cdp_port)
         self.nest.own_ports.add(self.gateway.port)
         await self._db.write(self._arrive)
@@ -236,7 +240,7 @@ class Pool:
         self.spawn(self._watch(live))
         live.start_keeping(self._settings.profile_every_s)
         host = self._settings.cdp_name
-        return f"ws://{host}:{self.gateway.port}/sessions/{live.session_id}"
+        return f"{self.gateway.scheme}://{host}:{self.gateway.port}/sessions/{live.session_id}"
 
     async def _begin_with_profile(self, row: Session, live: LiveSession) -> None:
         """Gives the session's first browser its profile, which is then the session's own."""

@@ -13,9 +13,11 @@ from playwright.async_api import Error as BrowserError
 
 from libs import errors
 from libs.clock import Clock
+from libs.rpc.certificates import Certificates
 from libs.signals import Signals
 from libs.stopping import stop
 from services.task import store, wire
+from services.task.bridge import reachable
 from services.task.domain import Reason, TaskFailure
 
 CONNECT_TIMEOUT_MS = 5_000
@@ -40,8 +42,11 @@ class Attached:
 class Browsers:
     """Attaches to sessions and keeps the connection for the tasks that follow in the same run."""
 
-    def __init__(self, stub: Any, clock: Clock, signals: Signals) -> None:
+    def __init__(
+        self, stub: Any, clock: Clock, signals: Signals, certificates: Certificates | None = None
+    ) -> None:
         self._stub = stub
+        self._certificates = certificates
         self._clock = clock
         self._signals = signals
         self._generations: dict[Key, int] = {}
@@ -86,7 +91,7 @@ class Browsers:
         driver = await asyncio.shield(self._starting)
         way = await self._stub.AttachSession(wire.attach_outside(browser_session_id, control_id))
         try:
-            browser = await _connect(driver, way)
+            browser = await self._connect(driver, way)
         except BrowserError:
             raise errors.Unavailable(
                 "the browser of the session does not answer", retry_after_s=1.0
@@ -138,7 +143,7 @@ class Browsers:
         while True:
             way = await self._way(key)
             try:
-                browser = await _connect(driver, way)
+                browser = await self._connect(driver, way)
                 break
             except BrowserError as error:
                 if self._clock.monotonic() > deadline:
@@ -149,6 +154,14 @@ class Browsers:
         lost = self._watch(key, browser)
         browser.on("disconnected", lambda gone: self._forget(key, gone, lost))
         return browser
+
+    async def _connect(self, driver: Playwright, way: Any) -> Browser:
+        async with reachable(way.cdp_url, self._certificates) as url:
+            return await driver.chromium.connect_over_cdp(
+                url,
+                headers={"Authorization": f"Bearer {way.token}"},
+                timeout=CONNECT_TIMEOUT_MS,
+            )
 
     async def _way(self, key: Key) -> Any:
         try:
@@ -181,14 +194,6 @@ class Browsers:
             self._channels.pop(key, None)
             self._locks.pop(key, None)
             self._generations.pop(key, None)
-
-
-async def _connect(driver: Playwright, way: Any) -> Browser:
-    return await driver.chromium.connect_over_cdp(
-        way.cdp_url,
-        headers={"Authorization": f"Bearer {way.token}"},
-        timeout=CONNECT_TIMEOUT_MS,
-    )
 
 
 async def _close(browser: Browser) -> None:

@@ -51,7 +51,7 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
         settings = mesh.settings
         assert isinstance(settings, TaskSettings)
         sessions = mesh.stub(BrowserSessionServiceStub)
-        browsers = Browsers(sessions, mesh.clock, mesh.signals)
+        browsers = Browsers(sessions, mesh.clock, mesh.signals, mesh.certificates)
         model = _model(settings, mesh)
         tools = Tools(
             browsers=browsers,

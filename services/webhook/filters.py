@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from libs import errors
+from libs import errors, metrics
 from services.webhook.domain import Announcement
 
 LONGEST = 1000
@@ -69,6 +69,9 @@ def _environment() -> Any:
 @lru_cache(maxsize=1000)
 def _compiled(expression: str) -> Any:
     return _environment().compile(expression)
+
+
+metrics.watch_cache("webhook_filters", _compiled)
 
 
 def _reason(wrong: Exception) -> str:

@@ -16,6 +16,8 @@ from jinja2 import meta, nodes
 from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.exceptions import TemplateSyntaxError
 
+from libs import metrics
+
 from . import bounds, sandbox
 
 MAX_VALUE_BYTES = 1024 * 1024
@@ -188,6 +190,9 @@ def _compiled(source: str) -> tuple[str, Any]:
         raise TemplateError(f"cannot be read: {_first_line(error)}") from None
     except (RecursionError, MemoryError):
         raise TemplateError("is nested too deeply") from None
+
+
+metrics.watch_cache("templates", _compiled)
 
 
 def _is_single(source: str) -> bool:

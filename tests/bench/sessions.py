@@ -88,6 +88,7 @@ class Bench:
         """When a live view of the session ends, and when the bus tells of its crash."""
         request = pb.WatchSessionRequest(browser_session_id=session.browser_session_id)
         sees = asyncio.Event()
+        # The client's own types fit no protocol version.
         redis: Any = Redis.from_url(self._redis_url)
         last = await redis.xrevrange(STREAM, count=1)
         seen = last[0][0] if last else "0"

@@ -51,8 +51,12 @@ containers:
       {{- end }}
       - { name: PODIUM_METRICS_LISTEN, value: "0.0.0.0:9903" }
       - { name: PODIUM_MESH_ADDRESS, value: "{{ .root.Release.Name }}-envoy:10000" }
+      - { name: PODIUM_TLS_DIR, value: /tls }
       - name: PODIUM_REPLICA
         valueFrom: { fieldRef: { fieldPath: metadata.name } }
+      - name: PODIUM_ADVERTISE
+        valueFrom: { fieldRef: { fieldPath: status.podIP } }
+      - { name: PODIUM_VERSION, value: {{ .root.Values.image.tag | quote }} }
       {{- if .facts.drivenBy }}
       - { name: PODIUM_CDP_HOST, value: "0.0.0.0" }
       - { name: PODIUM_CDP_PORT, value: "9222" }
@@ -71,12 +75,19 @@ containers:
       {{- if .facts.drivenBy }}
       - { name: cdp, containerPort: 9222 }
       {{- end }}
-    startupProbe: { grpc: { port: 50051 }, periodSeconds: 1, failureThreshold: 120 }
-    readinessProbe: { grpc: { port: 50051 }, periodSeconds: 2, failureThreshold: 2 }
-    livenessProbe: { grpc: { port: 50051 }, periodSeconds: 10, failureThreshold: 6, timeoutSeconds: 5 }
+    # The kubelet has no certificate, so the part asks itself with its own.
+    {{- $asks := list "python" "-I" "-S" "/app/deploy/probe.py" "/tls" "50051" }}
+    {{- $probe := dict "exec" (dict "command" $asks) "timeoutSeconds" 5 }}
+    startupProbe:
+      {{- merge (dict "periodSeconds" 1 "failureThreshold" 120) $probe | toYaml | nindent 6 }}
+    readinessProbe:
+      {{- merge (dict "periodSeconds" 5 "failureThreshold" 2) $probe | toYaml | nindent 6 }}
+    livenessProbe:
+      {{- merge (dict "periodSeconds" 10 "failureThreshold" 6) $probe | toYaml | nindent 6 }}
     resources: {{- toYaml $part.resources | nindent 6 }}
     volumeMounts:
       - { name: secrets, mountPath: /secrets, readOnly: true }
+      - { name: tls, mountPath: /tls, readOnly: true }
       - { name: home, mountPath: /var/lib/podium }
       - { name: tmp, mountPath: /tmp }
       {{- if .facts.drivenBy }}
@@ -86,6 +97,8 @@ containers:
 volumes:
   - name: secrets
     secret: { secretName: "{{ .root.Values.secrets.prefix }}-{{ .name }}", defaultMode: 0440 }
+  - name: tls
+    secret: { secretName: "{{ .root.Values.secrets.prefix }}-{{ .name }}-tls", defaultMode: 0440 }
   - { name: home, emptyDir: {} }
   - { name: tmp, emptyDir: {} }
   {{- if .facts.drivenBy }}
@@ -94,4 +107,21 @@ volumes:
   - name: shm
     emptyDir: { medium: Memory, sizeLimit: 1Gi }
   {{- end }}
+{{- end }}
+
+{{/* The agent beside Envoy: it shares Envoy's user, so that both see the files. */}}
+{{- define "podium.discovery" -}}
+image: "{{ .root.Values.image.repository }}/service:{{ .root.Values.image.tag }}"
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+args: {{ toJson .args }}
+securityContext: {{- include "podium.confined" . | nindent 2 }}
+env:
+  - { name: PODIUM_ENDPOINTS, value: /endpoints }
+resources:
+  requests: { cpu: 20m, memory: 64Mi }
+  limits: { memory: 128Mi }
+volumeMounts:
+  - { name: endpoints, mountPath: /endpoints }
+  - { name: discovery, mountPath: /secrets, readOnly: true }
+  - { name: tmp, mountPath: /tmp }
 {{- end }}

@@ -10,6 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from gateway.catalog import public_methods
 from libs import errors
 from libs.rpc import policy
 from podium.run.v1 import run_pb2, run_pb2_grpc
@@ -120,7 +121,8 @@ async def reflect(front, metadata, **question):
 async def test_reflection_lists_and_describes_what_is_public(front, auth):
     listed = await reflect(front, auth, list_services="")
     names = {service.name for service in listed.list_services_response.service}
-    expected = {r.method.containing_service.full_name for r in policy.rpcs().values() if r.public}
+    public = [method.rpc for method in public_methods()]
+    expected = {r.method.containing_service.full_name for r in public}
     assert names == expected | {"grpc.reflection.v1alpha.ServerReflection"}
     symbol = "podium.browser_session.v1.BrowserSessionService"
     described = await reflect(front, auth, file_containing_symbol=symbol)

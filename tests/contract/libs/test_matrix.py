@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -13,6 +13,7 @@ from libs import context, errors
 from libs.rpc import client, identity, policy
 from libs.rpc.chain import ServerChain
 from tests.support.mesh import PUBLIC_KEY, socket_address, token
+from tests.support.rpcs import refusal
 
 CALLERS = ("gateway", *policy.SERVICES)
 # Who calls whom, in words of the architecture; the contracts may not say more than this.
@@ -61,35 +62,13 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
     await server.stop(0)
 
 
-async def _call(
-    channel: grpc.aio.Channel, rpc: policy.Rpc, metadata: Sequence[tuple[str, str]]
-) -> errors.PodiumError | None:
-    asked = GetMessageClass(rpc.method.input_type)
-    kinds = {
-        "request_serializer": asked.SerializeToString,
-        "response_deserializer": GetMessageClass(rpc.method.output_type).FromString,
-    }
-    request = asked()
-    try:
-        if rpc.streaming:
-            async for _ in channel.unary_stream(rpc.path, **kinds)(
-                request, timeout=10, metadata=metadata
-            ):
-                pass
-        else:
-            await channel.unary_unary(rpc.path, **kinds)(request, timeout=10, metadata=metadata)
-    except grpc.aio.AioRpcError as error:
-        return errors.from_rpc(error)
-    return None
-
-
 async def test_every_caller_and_every_rpc(channel: grpc.aio.Channel) -> None:
     pairs = 0
     for rpc in policy.rpcs().values():
         for caller in CALLERS:
             with context.bind(organization_id="org_a"):
                 metadata = client.metadata(token(caller))
-            refused = await _call(channel, rpc, metadata)
+            refused = await refusal(channel, rpc, metadata)
             if caller in rpc.callers:
                 assert refused is None, (caller, rpc.path, refused)
             else:
@@ -105,7 +84,7 @@ async def test_nobody_calls_without_a_genuine_token(channel: grpc.aio.Channel) -
     organization = ("podium-organization", "org_a")
     for rpc in policy.rpcs().values():
         for metadata in ([organization], [organization, identity.bearer(forged)]):
-            refused = await _call(channel, rpc, metadata)
+            refused = await refusal(channel, rpc, metadata)
             assert isinstance(refused, errors.Unauthenticated), rpc.path
 
 
@@ -113,7 +92,7 @@ async def test_a_call_names_its_organisation_unless_it_needs_none(
     channel: grpc.aio.Channel,
 ) -> None:
     for rpc in policy.rpcs().values():
-        refused = await _call(channel, rpc, [identity.bearer(token(min(rpc.callers)))])
+        refused = await refusal(channel, rpc, [identity.bearer(token(min(rpc.callers)))])
         if rpc.needs_organization:
             assert isinstance(refused, errors.Unauthenticated), rpc.path
             assert refused.reason == "NO_ORGANIZATION"

@@ -11,8 +11,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from libs import errors, ids, metrics
+from libs.rpc import identity
 from podium.run.v1 import run_pb2, run_pb2_grpc
 from services.run.service import RunService
+from tests.support.eventually import eventually
 from tests.support.mesh import running
 
 GET = "/podium.run.v1.RunService/GetRun"
@@ -63,6 +65,27 @@ async def test_commits_and_room_are_shown(address, tmp_path: Path, redis_url: st
         assert found["podium_db_units_total",].value > before
         assert found["podium_work_running", "saga"].value == 0
         assert found["podium_work_room", "saga"].value > 0
+
+
+async def test_what_waits_shows_its_age(address, tmp_path: Path):
+    def value(name: str) -> float:
+        return read(address)[name,].value
+
+    away = "redis://127.0.0.1:1/0"
+    async with running(RunService, tmp_path, away) as service:
+        assert value("podium_db_connections_room") >= value("podium_db_connections_used") >= 0
+        await service.mesh.db.write(lambda tx: tx.publish("a.thing", {}, organization_id="org_a"))
+        await eventually(lambda: value("podium_outbox_lag_seconds") > 0)
+        assert value("podium_outbox_waiting") == 1
+        assert value("podium_registry_failures_total") > 0
+
+
+def test_caches_count_for_themselves(address):
+    private, public = identity.generate()
+    for _ in range(3):
+        identity.caller_of(identity.mint(private, "run"), public)
+    hits = read(address)["podium_cache_lookups_total", "service_tokens", "hit"]
+    assert hits.value >= 2
 
 
 def test_nothing_is_served_without_an_address():

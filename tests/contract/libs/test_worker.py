@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from redis.asyncio import Redis
 
-from libs import db, errors, lease
+from libs import db, errors, lease, metrics, worker
 from libs.clock import Clock
 from libs.lease import Work
 from libs.signals import Signals
@@ -277,3 +277,29 @@ async def test_work_is_given_up_when_the_lease_cannot_be_renewed(
     await eventually(lambda: not replica.worker.holds("j"), within=2)
     assert await done(database) == {"j": 0}
     replica.task.cancel()
+
+
+async def test_a_worker_is_resized_while_it_works_and_tells_how_long_others_wait(
+    database: db.Database, signals: Signals
+) -> None:
+    worker.resize("another service", 7)
+    replica = Replica(database, signals, "a")
+    worker.resize("jobs", 1)
+    await add(database, signals, "one", "two", "three")
+    await eventually(lambda: replica.started == ["one"] and _age() > 0)
+    worker.resize("jobs", None)
+    await eventually(lambda: sorted(replica.started) == ["one", "three", "two"])
+    replica.go_on.set()
+
+    async def all_done() -> bool:
+        return list((await done(database)).values()) == [1, 1, 1]
+
+    await eventually(all_done)
+    await eventually(lambda: _age() == 0)
+    replica.task.cancel()
+    await asyncio.gather(replica.task, return_exceptions=True)
+
+
+def _age() -> float:
+    labels = {"worker": "jobs"}
+    return metrics.REGISTRY.get_sample_value("podium_work_queue_age_seconds", labels) or 0.0

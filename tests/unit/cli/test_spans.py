@@ -1,6 +1,9 @@
+import io
 import json
 
-from gateway.cli import spans
+from rich.console import Console
+
+from gateway.cli import spans, tracing
 
 
 def line(span_id, parent="", name="x", kind="internal", service="run", trace="t1", run="", at=0):
@@ -64,3 +67,23 @@ def test_the_cost_counts_calls_commits_and_messages(tmp_path):
         "bus_messages": 1,
         "grpc_calls_by_service": {"run": 1, "task": 1},
     }
+
+
+def test_a_waterfall_shows_when_and_for_how_long(tmp_path):
+    write(
+        tmp_path,
+        line("1", name="asks", kind="client", service="gateway", run="run_1"),
+        line("2", "1", name="answers", kind="server", at=1_000_000),
+        line("3", "2", name="react run.created", service="webhook", at=6_000_000),
+    )
+    roots = spans.tree(spans.of_run(tmp_path, "run_1"))
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(tracing.waterfall(roots))
+    head, asks, answers, reacts = console.export_text().rstrip().splitlines()
+    assert head.split() == ["span", "at", "ms", "took", "ms"]
+    assert asks.startswith("gateway asks")
+    assert asks.rstrip().endswith("0.0     2.0 0.0 on the way, by Envoy")
+    assert answers.startswith("  run answers")
+    assert reacts.startswith("    webhook react run.created")
+    assert reacts.rstrip().endswith("over the bus")
+    assert asks.index("━") < answers.index("━") < reacts.index("━")

@@ -1,10 +1,11 @@
 """A mesh of two children that only listen, under the real supervisor."""
 
+import json
 import os
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy import children, processes, state, supervisor
@@ -40,6 +41,10 @@ class SmallMesh:
             )
             for name in self.names
         ]
+
+    def scaled(self):
+        wanted = json.loads(self.layout.scale_file.read_text())
+        return replace(self, names=wanted)
 
     def describe(self, started_in_s, described):
         return state.MeshState(

@@ -9,8 +9,9 @@ import yaml
 from prometheus_client import REGISTRY
 
 from deploy import layout
-from deploy.compose import addresses, secrets
-from deploy.envoy import config
+from deploy.compose import addresses, certificates, secrets
+from deploy.discovery import __main__ as discovery
+from deploy.envoy import config, traffic
 from libs import metrics
 from libs.rpc import identity
 from libs.settings import Settings, load
@@ -38,7 +39,7 @@ def test_a_container_can_do_nothing_it_need_not_do(name):
     assert "privileged" not in container
     is_root = container.get("user", "0:0") == "0:0"
     # They become another user by themselves, but for the one that hands out the secrets.
-    assert not is_root or name in ("postgres", "redis", "prepare")
+    assert not is_root or name in ("postgres", "redis", "prepare", "certs")
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -83,6 +84,34 @@ def test_each_part_gets_what_it_may_know(tmp_path):
         assert modes == {0o400}
 
 
+def test_each_part_has_its_own_certificate_where_envoy_and_the_settings_look(tmp_path):
+    made = certificates.issuer(tmp_path, 10001)
+    assert set(made.issue_due()) == {*PARTS, "envoy"}
+    assert {entry.spiffe_id for entry in made.entries()} >= {"spiffe://podium/run"}
+    assert not [folder for folder in made.folders.values() if not (folder / "tls.key").exists()]
+    assert made.owners["envoy"] == int(CONTAINERS["envoy"]["user"].split(":")[0])
+    assert made.owners["run"] == int(CONTAINERS["run"]["user"].split(":")[0])
+    # In each container the folder of the part alone is mounted.
+    assert made.folders["run"] == tmp_path / "run" / "tls"
+    assert CONTAINERS["run"]["environment"]["PODIUM_TLS_DIR"] == "/secrets/tls"
+    assert addresses.TLS.folder == "/secrets/tls"
+    assert "envoy-secrets:/secrets:ro" in CONTAINERS["envoy"]["volumes"]
+
+
+@pytest.mark.parametrize("name", ["prepare", "certs"])
+def test_whoever_makes_certificates_reaches_every_folder(name):
+    mounted = dict(volume.split(":")[:2][::-1] for volume in CONTAINERS[name]["volumes"])
+    for part in [*PARTS, "envoy"]:
+        assert mounted[f"/secrets/{part}"] == f"{part.replace('_', '-')}-secrets"
+    assert "/secrets/root" in mounted
+
+
+def test_nobody_else_sees_the_authority():
+    for name, container in CONTAINERS.items():
+        sees = any(volume.startswith("root-secrets") for volume in container.get("volumes", ()))
+        assert sees == (name in ("prepare", "certs"))
+
+
 def test_what_was_made_is_kept(tmp_path):
     assert secrets.prepare(tmp_path, 0, layout.services())
     assert secrets.prepare(tmp_path, 0, layout.services()) == []
@@ -123,3 +152,19 @@ def test_the_dashboard_shows_figures_that_exist():
     } | {f"{family.name}_total" for family in REGISTRY.collect() if family.type == "counter"}
     assert shown, metrics
     assert {re.sub("_(bucket|count|sum)$", "", name) for name in shown} <= told, shown - told
+
+
+def test_by_the_registry_envoy_asks_files_that_are_there_before_it(tmp_path, monkeypatch):
+    rules = traffic.load().model_copy(update={"discovery": traffic.REGISTRY})
+    plan = addresses.plan(layout.services(), rules=rules)
+    built = config.build(plan)
+    named = {
+        each["eds_cluster_config"]["eds_config"]["path_config_source"]["path"]
+        for each in built["static_resources"]["clusters"]
+        if each.get("type") == "EDS"
+    }
+    discovery.prepare(tmp_path)
+    made = {f"{addresses.ENDPOINTS}/{file.name}" for file in tmp_path.iterdir()}
+    assert named == made
+    volumes = [CONTAINERS[name]["volumes"] for name in ("prepare", "envoy", "discovery")]
+    assert all(any(":/endpoints" in volume for volume in each) for each in volumes)

@@ -4,8 +4,12 @@ import re
 
 import pytest
 
+from deploy import layout
+from deploy.compose import addresses
 from deploy.envoy import clusters, config, routes
 from deploy.envoy.methods import grpc_services
+from libs.rpc import spiffe
+from libs.rpc.policy import rpcs
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +97,45 @@ def test_the_edge_tries_again_only_what_may_run_twice(built):
     assert "/podium.totp.v1.TotpService/SubmitMessage" not in {path for path, _ in tried}
     assert tried["/", True].endswith(",reset")
     assert not tried["/", False].endswith(",reset")
+
+
+@pytest.fixture(scope="module")
+def secured():
+    return config.build(addresses.plan(layout.services()))
+
+
+def rbac_of(secured):
+    (mesh,) = [x for x in secured["static_resources"]["listeners"] if x["name"] == "mesh"]
+    manager = mesh["filter_chains"][0]["filters"][0]["typed_config"]
+    first = manager["http_filters"][0]
+    assert first["name"] == "envoy.filters.http.rbac"
+    return first["typed_config"]["rules"]
+
+
+def test_envoys_matrix_is_that_of_the_contracts(secured):
+    allowed = set()
+    for policy in rbac_of(secured)["policies"].values():
+        for permission in policy["permissions"]:
+            for principal in policy["principals"]:
+                who = principal["authenticated"]["principal_name"]["exact"]
+                allowed.add((permission["url_path"]["path"]["exact"], who))
+    assert rbac_of(secured)["action"] == "ALLOW"
+    assert allowed == {
+        (rpc.path, spiffe.uri(caller)) for rpc in rpcs().values() for caller in rpc.callers
+    }
+
+
+def test_each_cluster_is_held_to_the_name_of_its_part(secured):
+    for cluster in secured["static_resources"]["clusters"]:
+        if cluster["name"] == routes.ADMIN:
+            continue
+        context = cluster["transport_socket"]["typed_config"]["common_tls_context"]
+        checked = context["combined_validation_context"]["default_validation_context"]
+        (name,) = checked["match_typed_subject_alt_names"]
+        part = cluster["name"].partition("-")[0]
+        assert name["matcher"] == {"exact": spiffe.uri(part)}
+
+
+def test_on_sockets_of_one_user_nobody_shows_a_certificate(built):
+    assert "transport_socket" not in str(built)
+    assert "rbac" not in str(built)

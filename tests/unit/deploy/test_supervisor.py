@@ -1,5 +1,6 @@
 """The supervisor over small real children: restarted, drained, and never outliving it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy import processes, state
+from deploy.alarms import LOOK_SIGNAL
 from deploy.layout import Layout
 from tests.support.eventually import eventually
 
@@ -55,6 +57,25 @@ async def test_a_child_that_dies_is_started_again(mesh, home):
     first, second = (line.split(" ", 1) for line in home.log("a-1-lives").read_text().splitlines())
     assert (first[1], second[1]) == ("[]", f'["{first[0]}"]')
     assert first[0] != second[0]
+
+
+async def test_what_is_wanted_more_starts_and_what_is_wanted_no_more_drains(mesh, home):
+    kept = children_of(home)["b-1"].pid
+
+    def want(*names):
+        home.scale_file.write_text(json.dumps(names))
+        mesh.send_signal(LOOK_SIGNAL)
+
+    def stand(*names):
+        now = children_of(home)
+        return set(now) == set(names) and {each.state for each in now.values()} == {"healthy"}
+
+    want("b-1", "c-1")
+    await eventually(lambda: stand("b-1", "c-1"), within=5)
+    assert home.log("a-1").read_text() == "drained\n"
+    want("a-1", "b-1")
+    await eventually(lambda: stand("a-1", "b-1"), within=5)
+    assert children_of(home)["b-1"].pid == kept
 
 
 def test_a_stop_drains_the_children_and_leaves_nothing(mesh, home):

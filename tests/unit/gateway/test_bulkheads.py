@@ -97,3 +97,22 @@ def test_the_designs_numbers_and_their_override():
     assert settings.room("workflow") == Room(concurrent=50, queued=200)
     assert settings.room("task") == Room(concurrent=100, queued=500)
     assert settings.room("run").queued == 2
+
+
+async def test_more_room_lets_in_who_waits_and_less_keeps_who_is_in():
+    bulkhead = Bulkhead("run", Room(concurrent=1, queued=5))
+    await bulkhead.acquire()
+    waiting = [asyncio.create_task(bulkhead.acquire()) for _ in range(3)]
+    await eventually(lambda: bulkhead.queued == 3)
+    bulkhead.resize(Room(concurrent=3, queued=5))
+    await eventually(lambda: bulkhead.queued == 1)
+    assert bulkhead.running == 3
+    bulkhead.resize(Room(concurrent=1, queued=5))
+    bulkhead.release()
+    bulkhead.release()
+    assert (bulkhead.running, bulkhead.queued) == (1, 1)
+    bulkhead.release()
+    await asyncio.gather(*waiting)
+    assert (bulkhead.running, bulkhead.queued) == (1, 0)
+    bulkhead.release()
+    assert bulkhead.running == 0

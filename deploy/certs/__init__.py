@@ -1,0 +1,1 @@
+"""Certificates of the parts: an authority of our own, and the folders that it keeps fresh."""

@@ -1,0 +1,1 @@
+"""The agent beside Envoy: what the registry says becomes the files that Envoy watches."""

@@ -1,0 +1,1 @@
+"""What the gateway answers itself: the mesh as a whole, from the registry and its own guards."""
