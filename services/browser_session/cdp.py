@@ -77,7 +77,7 @@ class CdpConnection:
         """Whether the other side is gone."""
         return self._reader.done()
 
-    async def ended(self, within_s: float) -> bool:
+    async def ended(self, within_s: float | None = None) -> bool:
         """Whether the other side goes away within this time; says so at the moment it does."""
         await asyncio.wait({self._reader}, timeout=within_s)
         return self.is_closed

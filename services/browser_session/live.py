@@ -104,6 +104,23 @@ class LiveSession:
                 f"the browser did not answer within {timeout_s:g} s", retry_after_s=1.0
             ) from None
 
+    async def lost(self) -> None:
+        """Returns when the browser has died by itself, or our line to it has ended.
+
+        The kernel closes a dying process's sockets well before it says that the process has ended:
+        first it takes back the memory. A browser that lives without our line is of no use.
+        """
+        assert self._control is not None
+        signs = [
+            asyncio.create_task(self.browser.exited.wait()),
+            asyncio.create_task(self._control.ended()),
+        ]
+        try:
+            await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for sign in signs:
+                sign.cancel()
+
     def touch(self) -> None:
         """Notes that the session is in use."""
         self._touched = True

@@ -321,10 +321,11 @@ class Pool:
 
     async def _watch(self, live: LiveSession) -> None:
         """Notices at once when the browser dies by itself."""
-        await live.browser.exited.wait()
+        await live.lost()
         if live.clearing is not None:
             return
-        log.warning("browser of session %s %s", live.session_id, live.browser.exit_reason)
+        how = live.browser.exit_reason or "has broken off"
+        log.warning("browser of session %s %s", live.session_id, how)
         row = await self.row(live.session_id)
         if row is None or (row.owner, row.generation) != (self.replica, live.generation):
             await self.clear(live)
