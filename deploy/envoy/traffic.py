@@ -81,7 +81,7 @@ class Traffic(_Values):
     """The whole file."""
 
     discovery: Source = Field(default="names", description="where replicas in containers come from")
-    connect_timeout_s: float = Field(default=1, gt=0)
+    connect_timeout_s: float = Field(default=2, gt=0)
     health: Health = Health()
     outliers: Outliers = Outliers()
     retries: Retries = Retries()

@@ -53,7 +53,7 @@ def test_what_cannot_be_is_named(tmp_path, text, why):
 
 def test_knobs_turn_clusters_routes_and_the_edge():
     made = built(
-        connect_timeout_s=2,
+        connect_timeout_s=5,
         health={"interval_s": 3, "unhealthy_after": 4},
         outliers={"refused_in_a_row": 5, "ejected_s": 6, "most_percent": 50},
         retries={"times": 7, "budget_percent": 8, "least_in_flight": 9, "back_off_ms": 20},
@@ -61,7 +61,7 @@ def test_knobs_turn_clusters_routes_and_the_edge():
         edge={"rate_per_s": 100, "burst": 11, "connections": 12},
     )
     task = cluster(made, "task")
-    assert task["connect_timeout"] == "2.0s"
+    assert task["connect_timeout"] == "5.0s"
     assert task["health_checks"][0]["interval"] == "3.0s"
     assert task["health_checks"][0]["unhealthy_threshold"] == 4
     assert task["health_checks"][0]["grpc_health_check"] == {}
