@@ -73,7 +73,7 @@ chaos: setup ## kill everything, again and again, and check (SECONDS=60 SEED=7 S
 	@$(PY) -m tests.chaos --seconds "$(SECONDS)" --store "$(STORE)" $(if $(SEED),--seed "$(SEED)") $(if $(SWEEP),--sweep)
 
 .PHONY: bench
-bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|webhook|sessions|view STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
+bench: setup ## measure runs a second, latency and CPU for each run (WHAT=runs|webhook|totp|sessions|view STORE=sqlite|postgres RUNS=300 ROUNDS=3 PROFILE=1)
 	@$(PY) -m tests.bench --what "$(WHAT)" --store "$(STORE)" --runs "$(RUNS)" --rounds "$(ROUNDS)" $(if $(PROFILE),--profile)
 
 .PHONY: compose-up

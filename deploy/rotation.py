@@ -18,7 +18,7 @@ from libs import errors, ids
 from libs.settings import child_environment
 
 # The services that seal what they keep; tests check that no other has a binary column.
-SEALING = ("browser_session", "totp", "webhook")
+SEALING = ("browser_session", "run", "totp", "webhook")
 KEY_BYTES = 32
 LARGEST_KEY_ID = 255
 LIMIT_S = 600.0

@@ -26,8 +26,9 @@ PREFIX = "RELEASE-"
 TLS = tls.Tls("/tls", addresses.ENVOY_CONFIG)
 # Parts that speak with places that a tenant names, or with a language model.
 OUTGOING = frozenset({"browser_session", "task", "webhook", "workflow"})
-# Who connects to a browser's CDP gateway: the task that drives it, and any replica for a picture.
-DRIVERS = ("task", "browser_session")
+# Who connects to a browser's CDP gateway: the task that drives it, the gateway for links, and any
+# replica for a picture.
+DRIVERS = ("task", "gateway", "browser_session")
 
 
 def texts() -> dict[str, str]:

@@ -64,10 +64,12 @@ class Progress:
         yield Line(mark, text, took_s, path.count("."))
 
     def _code_required(self, event: Happening) -> Iterable[Line]:
-        challenge = event.data.get("challenge_id", "")
         where = event.data.get("identifier")
+        if event.data.get("rejected"):
+            yield Line("note", "the site refused the one-time code")
         if where:
-            yield Line("note", f"waits for a one-time code sent to {where} ({challenge})")
+            how = f"podium totp type {event.data.get('challenge_id', '')}"
+            yield Line("note", f"waits for a one-time code sent to {where} ({how})")
 
     def _step_failed(self, event: Happening) -> Iterable[Line]:
         # What fails while blocks are carried out was told with its block.

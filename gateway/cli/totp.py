@@ -15,6 +15,8 @@ from deploy.demo.codes import Authenticator
 from gateway.cli import sources
 from gateway.cli.commands import Group, limit_option, terminal
 from gateway.cli.terminal import Terminal
+from gateway.cli.watching import history
+from libs import errors
 from podium.totp.v1 import totp_pb2 as pb
 
 FIELDS = (
@@ -45,6 +47,10 @@ MESSAGE_COLUMNS = (
 )
 STATES = [x.removeprefix("CHALLENGE_STATE_").lower() for x in pb.ChallengeState.keys()[1:]]
 MESSAGE_STATES = [x.removeprefix("MESSAGE_STATE_").lower() for x in pb.MessageState.keys()[1:]]
+CLOSED_LATE = {
+    pb.CHALLENGE_STATE_EXPIRED: "expired before the code was taken",
+    pb.CHALLENGE_STATE_CANCELED: "was canceled before the code was taken",
+}
 SOURCES = [x.removeprefix("MESSAGE_SOURCE_").lower() for x in pb.MessageSource.keys()[1:]]
 SECRETS = ("PASSWORD", "TOTP_SEED")
 
@@ -172,12 +178,16 @@ def delete(term: Terminal, credential: str) -> None:
 
 @totp.command()
 @click.option("--state", type=click.Choice(STATES), help="Only in this state.")
+@click.option("--run", "run_id", default="", help="Only of this run.")
+@click.option("--wait", is_flag=True, help="Wait until a login of the run asks for a code.")
 @limit_option
 @terminal
-def challenges(term: Terminal, state: str | None, limit: int) -> None:
+def challenges(term: Terminal, state: str | None, run_id: str, wait: bool, limit: int) -> None:
     """Who waits for which code, newest first."""
+    if wait:
+        _await_challenge(term, run_id)
     name = f"CHALLENGE_STATE_{(state or 'unspecified').upper()}"
-    request = pb.ListChallengesRequest(state=name)
+    request = pb.ListChallengesRequest(state=name, run_id=run_id)
     found = term.edge.pages(term.edge.totp.ListChallenges, request, "challenges", limit)
     term.show_list("challenges", found, CHALLENGE_COLUMNS)
 
@@ -237,6 +247,60 @@ def submit(term: Terminal, identifier: str, challenge: str, run_id: str, source:
     )
     answer = term.edge.ask(term.edge.totp.SubmitMessage, request)
     term.show(answer, (("message", "message_id"), ("state", "state")))
+
+
+@totp.command("type")
+@click.argument("waits", required=False, default="", metavar="[RUN|CHALLENGE]")
+@terminal
+def type_(term: Terminal, waits: str) -> None:
+    """Type the code that a login waits for, by prompt or from stdin, and see it taken.
+
+    Without an argument it is for the only login that waits.
+    """
+    challenge = _waiting(term, waits)
+    where = challenge.identifier or "the credential"
+    typed = _ask(f"Code for {where}") if sys.stdin.isatty() else sys.stdin.read()
+    request = pb.SubmitMessageRequest(
+        challenge_id=challenge.challenge_id,
+        content=typed.strip(),
+        source=pb.MESSAGE_SOURCE_MANUAL,
+    )
+    if term.edge.ask(term.edge.totp.SubmitMessage, request).state == pb.MESSAGE_STATE_UNSURE:
+        raise errors.Invalid("code", "no code could be told in what was typed")
+    watched = pb.WatchChallengeRequest(challenge_id=challenge.challenge_id)
+    for answer in term.edge.stream(term.edge.totp.WatchChallenge, watched):
+        challenge = answer.challenge
+    if late := CLOSED_LATE.get(challenge.state):
+        raise errors.FailedPrecondition(f"the challenge {late}", reason="CODE_NOT_TAKEN")
+    if term.as_json:
+        term.show(challenge, CHALLENGE_COLUMNS)
+    term.tell(f"The login has the code ({challenge.challenge_id}).")
+
+
+def _await_challenge(term: Terminal, run_id: str) -> None:
+    if not run_id:
+        raise click.UsageError("--wait needs a --run to wait for")
+    if not any(event.type == "totp.required" for event in history(term, run_id)):
+        raise errors.FailedPrecondition(
+            f"{run_id} has ended without asking for a code", reason="RUN_FINISHED"
+        )
+
+
+def _waiting(term: Terminal, waits: str) -> pb.Challenge:
+    """The challenge that is meant: by its id, or as the only one that waits."""
+    if waits.startswith("chal_"):
+        return term.edge.ask(
+            term.edge.totp.GetChallenge, pb.GetChallengeRequest(challenge_id=waits)
+        ).challenge
+    request = pb.ListChallengesRequest(state=pb.CHALLENGE_STATE_WAITING, run_id=waits)
+    found = term.edge.pages(term.edge.totp.ListChallenges, request, "challenges", 200)
+    if not found:
+        whose = f" of {waits}" if waits else ""
+        raise errors.FailedPrecondition(f"no login{whose} waits for a code", reason="NOBODY_WAITS")
+    if len(found) > 1:
+        names = ", ".join(one.challenge_id for one in found)
+        raise click.UsageError(f"several logins wait; say which: {names}")
+    return found[0]
 
 
 @totp.command()

@@ -14,8 +14,10 @@ import orjson
 
 HERE = Path(__file__).parent
 JSON, HTML = "application/json", "text/html; charset=utf-8"
+SHOWN = ("docs", "live", "runs")
 LINKS = {
     "docs": "/docs",
+    "console": "/runs",
     "openapi": "/openapi.json",
     "health": "/healthz",
     "runs": "/v1/runs",
@@ -38,8 +40,7 @@ class Pages:
     def __init__(self, openapi: dict[str, Any]) -> None:
         self.draining = False
         document = orjson.dumps(openapi, option=orjson.OPT_INDENT_2)
-        docs = (HERE / "docs.html").read_bytes()
-        live = (HERE / "live.html").read_bytes()
+        docs, live, runs = ((HERE / f"{name}.html").read_bytes() for name in SHOWN)
         fresh = {"content-type": JSON, "cache-control": "no-store"}
         self._pages = {
             "/": Page(lambda: (200, orjson.dumps({"name": "Podium", "links": LINKS})), fresh),
@@ -47,6 +48,7 @@ class Pages:
             "/openapi.json": Page(lambda: (200, document), {"content-type": JSON}),
             "/docs": Page(lambda: (200, docs), _page_headers(docs)),
             "/live": Page(lambda: (200, live), _page_headers(live)),
+            "/runs": Page(lambda: (200, runs), _page_headers(runs)),
         }
 
     def find(self, path: str) -> Page | None:

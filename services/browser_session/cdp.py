@@ -77,6 +77,11 @@ class CdpConnection:
         """Whether the other side is gone."""
         return self._reader.done()
 
+    async def ended(self, within_s: float) -> bool:
+        """Whether the other side goes away within this time; says so at the moment it does."""
+        await asyncio.wait({self._reader}, timeout=within_s)
+        return self.is_closed
+
     async def close(self) -> None:
         """Ends the connection; the browser goes on."""
         self._reader.cancel()

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import measuring, profiling, sessions, view, webhook
+from tests.bench import measuring, profiling, sessions, totp, view, webhook
 from tests.bench.measuring import Cost, Round
 from tests.chaos import postgres, stage
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=300, help="runs in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", action="store_true", help="name where the time goes (py-spy)")
-    kinds = ("runs", "webhook", "sessions", "view")
+    kinds = ("runs", "webhook", "totp", "sessions", "view")
     parser.add_argument("--what", choices=kinds, default="runs")
     parser.add_argument("--deliveries", type=int, default=20_000, help="of --what webhook")
     parser.add_argument("--no-traces", action="store_true", help="without spans, as a comparison")
@@ -34,6 +34,9 @@ def main() -> None:
         {"sessions": sessions, "view": view}[asked.what].main()
         return
     stage.end_cleanly()
+    if asked.what == "totp":
+        totp.main(asked.store)
+        return
     if asked.what == "webhook":
         webhook.main(asked.store, asked.deliveries)
         return

@@ -10,15 +10,20 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from redis.asyncio import Redis
 
+from libs import errors
 from libs.clock import Clock
+from libs.events.redis import PREFIX
+from libs.events.streams import FIELD
 from podium.browser_session.v1 import browser_session_pb2 as pb
 from podium.browser_session.v1 import browser_session_pb2_grpc as pb_grpc
+from podium.common.v1 import event_pb2
 from services.browser_session.cdp import CdpConnection
 from services.browser_session.memory import group_of, proportional_mib
 from services.browser_session.orphans import processes_of
@@ -27,6 +32,7 @@ from tests.support.eventually import eventually
 from tests.support.mesh import Running, running
 from tests.support.valkey import valkey
 
+STREAM = f"{PREFIX}browser_session"
 COLD, WARM, KEPT_WARM, KILLED = 20, 20, 5, 8
 HELD = (1, 10, 20, 30)
 PAGE = "data:text/html,<h1>bench</h1>" + "<p>some text of a page</p>" * 200
@@ -41,7 +47,8 @@ OPEN: dict[str, Any] = {
 class Bench:
     """One service with real browsers, and the calls that are timed."""
 
-    def __init__(self, service: Running, home: Path) -> None:
+    def __init__(self, service: Running, home: Path, redis_url: str) -> None:
+        self._redis_url = redis_url
         self._stub = service.stub(pb_grpc.BrowserSessionServiceStub)
         self._runs = service.stub(pb_grpc.BrowserSessionServiceStub, as_="task")
         self.mesh = service.mesh
@@ -68,6 +75,49 @@ class Bench:
         found = self.folder.glob(f"{prefix}*") if self.folder.is_dir() else []
         return [path for path in found if processes_of(path)]
 
+    def kill(self, session: pb.Session) -> float:
+        """Kills the session's browser; answers when."""
+        [folder] = self.folders(session.browser_session_id)
+        leader = min(processes_of(folder))
+        killed_at = time.perf_counter()
+        os.kill(leader, signal.SIGKILL)
+        return killed_at
+
+    @asynccontextmanager
+    async def watched(self, session: pb.Session) -> AsyncIterator[list[asyncio.Task[float]]]:
+        """When a live view of the session ends, and when the bus tells of its crash."""
+        request = pb.WatchSessionRequest(browser_session_id=session.browser_session_id)
+        sees = asyncio.Event()
+        # The client's own types fit no protocol version.
+        redis: Any = Redis.from_url(self._redis_url)
+        last = await redis.xrevrange(STREAM, count=1)
+        seen = last[0][0] if last else "0"
+
+        async def ended() -> float:
+            with suppress(errors.PodiumError):
+                async for _ in self._stub.WatchSession(request):
+                    sees.set()
+            return time.perf_counter()
+
+        async def told() -> float:
+            after = seen
+            while True:
+                for _, entries in await redis.xread({STREAM: after}, block=10_000):
+                    for entry_id, fields in entries:
+                        after = entry_id
+                        event = event_pb2.Event.FromString(fields[FIELD])
+                        if event.type == "browser_session.crashed":
+                            return time.perf_counter()
+
+        parts = [asyncio.create_task(ended()), asyncio.create_task(told())]
+        try:
+            await sees.wait()
+            yield parts
+        finally:
+            for part in parts:
+                part.cancel()
+            await redis.aclose()
+
     def memory_mib(self, folder: Path) -> float:
         """What the browser of a folder uses."""
         return proportional_mib(group_of(min(processes_of(folder))))
@@ -79,7 +129,7 @@ async def _bench(redis_url: str, **more: Any) -> AsyncIterator[Bench]:
         async with running(
             BrowserSessionService, Path(home), redis_url, **{**OPEN, **more}
         ) as service:
-            yield Bench(service, Path(home))
+            yield Bench(service, Path(home), redis_url)
 
 
 async def _cold(redis_url: str) -> list[float]:
@@ -134,22 +184,28 @@ async def _open_page(http: aiohttp.ClientSession, folder: Path) -> None:
         await line.close()
 
 
-async def _crash(redis_url: str) -> list[float]:
-    """Milliseconds from the death of a browser until its session says so."""
-    times = []
+async def _crash(redis_url: str) -> dict[str, list[float]]:
+    """Milliseconds from the death of a browser (kill -9) until others know of it.
+
+    `stream` is the end of a live view over gRPC, `event` what is told on the bus, and `state` what
+    a caller is answered who asks again and again.
+    """
+    times: dict[str, list[float]] = {"stream": [], "event": [], "state": []}
     async with _bench(redis_url, browser_recoveries=0) as bench:
         for _ in range(KILLED):
             _, session = await bench.ready()
-            [folder] = bench.folders(session.browser_session_id)
-            leader = min(processes_of(folder))
-            began = time.perf_counter()
-            os.kill(leader, signal.SIGKILL)
+            async with bench.watched(session) as ends:
+                killed_at = bench.kill(session)
+                for name, end in zip(("stream", "event"), ends, strict=True):
+                    times[name].append((await end - killed_at) * 1000)
+            _, session = await bench.ready()
+            killed_at = bench.kill(session)
             while (await bench.state(session.browser_session_id)).state in (
                 pb.SESSION_STATE_READY,
                 pb.SESSION_STATE_PROVISIONING,
             ):
                 await Clock().sleep(0.002)
-            times.append((time.perf_counter() - began) * 1000)
+            times["state"].append((time.perf_counter() - killed_at) * 1000)
     return times
 
 
@@ -158,7 +214,10 @@ async def _measure() -> dict[str, Any]:
         return {
             "cold_ms": _spread(await _cold(redis_url)),
             "warm_ms": _spread(await _warm(redis_url)),
-            "crash_noticed_ms": _spread(await _crash(redis_url)),
+            **{
+                f"crash_{name}_ms": _spread(times)
+                for name, times in (await _crash(redis_url)).items()
+            },
             "mib_per_session_held": await _held(redis_url),
         }
 
@@ -177,7 +236,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     found = asyncio.run(_measure())
     print(f"load of the machine {load:.1f} on {os.cpu_count()} cores")
-    for name in ("cold_ms", "warm_ms", "crash_noticed_ms"):
+    for name in [name for name in found if name.endswith("_ms")]:
         told = "  ".join(f"{key} {value:8.1f}" for key, value in found[name].items())
         print(f"{name:<18} {told}")
     for number, mib in found["mib_per_session_held"].items():

@@ -12,11 +12,9 @@ import contextlib
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +30,7 @@ from podium.webhook.v1 import webhook_pb2 as pb
 from podium.webhook.v1 import webhook_pb2_grpc as pb_grpc
 from services.webhook import store, wire
 from tests.bench.measuring import percentile
+from tests.bench.replica import process
 from tests.chaos import postgres
 from tests.support.counting_sink import report, sink
 from tests.support.mesh import Running, settings_for
@@ -115,7 +114,7 @@ class Place:
         """The service as a process; how to call it, and its pid."""
         told = settings_for("webhook", self.home, self.redis_url, log_level="WARNING")
         told["database_url"] = self.database_url
-        with _process(told) as pid:
+        with process("webhook", told) as pid:
             channel = client.channel(told["listen"])
             try:
                 async with asyncio.timeout(30):
@@ -179,19 +178,6 @@ class Place:
             yield RedisBus(redis, Clock())
         finally:
             await redis.aclose()
-
-
-@contextlib.contextmanager
-def _process(told: dict[str, Any]) -> Iterator[int]:
-    variables = {f"PODIUM_{name.upper()}": str(value) for name, value in told.items()}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "services.webhook"], env={**os.environ, **variables}
-    )
-    try:
-        yield child.pid
-    finally:
-        child.kill()
-        child.wait()
 
 
 async def _endpoint(service: Running, organization: str, url: str) -> None:

@@ -54,7 +54,7 @@ async def test_what_was_recorded_survives(
 ) -> None:
     with service_process("browser_session", tmp_path, redis_url) as doomed:
         session = await acquire(doomed)
-        name = {"browser_session_id": session.browser_session_id}
+        name: dict[str, Any] = {"browser_session_id": session.browser_session_id}
         await asked(doomed, "StartRecording", pb.StartRecordingRequest(**name))
         taken = pb.TakeControlRequest(**name)
         control = (await asked(doomed, "TakeControl", taken)).control.control_id

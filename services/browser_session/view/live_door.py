@@ -114,7 +114,7 @@ class LiveDoor:
                 number = picture.number
                 usage.bytes_out += len(picture.jpeg)
                 await socket.send_bytes(picture.jpeg)
-                await self._clock.sleep(pause_s)
+                await viewer.rest(pause_s)
 
     async def _act(
         self, socket: web.WebSocketResponse, live: LiveSession, leave: Leave, usage: Usage

@@ -92,7 +92,7 @@ class Recorder:
             while not self._tape.is_full and (picture := await viewer.next()) is not None:
                 at_s = round(self._clock.monotonic() - self._began_at, 3)
                 await asyncio.to_thread(self._tape.add_picture, picture.jpeg, at_s)
-                await self._clock.sleep(PICTURE_EVERY_S)
+                await viewer.rest(PICTURE_EVERY_S)
 
     def _on_event(self, method: str, params: dict[str, Any]) -> None:
         if method == "Target.attachedToTarget":

@@ -63,13 +63,24 @@ class Viewer:
     def __init__(self) -> None:
         self.newer = asyncio.Event()
         self.picture: Picture | None = None
-        self.is_over = False
+        self._over = asyncio.Event()
 
     async def next(self) -> Picture | None:
         """The newest picture that was not seen yet; None when there will be no more."""
         await self.newer.wait()
         self.newer.clear()
-        return None if self.is_over else self.picture
+        return None if self._over.is_set() else self.picture
+
+    async def rest(self, seconds: float) -> None:
+        """Leaves out what comes within this time; returns at once when there will be no more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+
+    def end(self) -> None:
+        """There will be no more."""
+        self._over.set()
+        self.newer.set()
 
     def show(self, picture: Picture) -> None:
         """There is a newer one."""
@@ -128,10 +139,11 @@ class Screencast:
             )
             try:
                 await connection.send("Target.setDiscoverTargets", {"discover": True})
-                while not connection.is_closed:
+                while True:
                     await self._follow(connection)
                     self._shown.touch()
-                    await self._clock.sleep(LOOK_AGAIN_S)
+                    if await connection.ended(LOOK_AGAIN_S):
+                        return
             finally:
                 await connection.close()
         except (errors.PodiumError, CdpError, OSError) as gone:
@@ -139,8 +151,7 @@ class Screencast:
         finally:
             self._page = self._picture = None
             for viewer in self._viewers:
-                viewer.is_over = True
-                viewer.newer.set()
+                viewer.end()
 
     async def _follow(self, connection: CdpConnection) -> None:
         """Shows the page that is acted on now, if that is another."""

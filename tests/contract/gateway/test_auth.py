@@ -52,7 +52,7 @@ async def test_no_rpc_opens_without_a_good_key(front, wrong):
 
 
 async def test_exactly_the_open_pages_are_open(front):
-    open_paths = ["/", "/docs", "/healthz", "/live", "/openapi.json"]
+    open_paths = ["/", "/docs", "/healthz", "/live", "/openapi.json", "/runs"]
     assert sorted(front.gateway.pages.open_paths) == open_paths
 
 

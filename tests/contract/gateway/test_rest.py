@@ -130,7 +130,7 @@ async def test_a_service_that_hangs_is_504_by_the_deadline(front):
 
 
 async def test_pages_that_need_no_key(front):
-    for path in ("/", "/healthz", "/docs", "/live", "/openapi.json"):
+    for path in ("/", "/healthz", "/docs", "/live", "/runs", "/openapi.json"):
         async with front.http.get(front.url + path) as answer:
             assert answer.status == 200, path
             assert answer.headers["x-content-type-options"] == "nosniff"

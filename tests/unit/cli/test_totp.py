@@ -13,6 +13,8 @@ class FakeEdge(totp_pb2_grpc.TotpServiceServicer):
 
     def __init__(self):
         self.asked = []
+        self.waiting = []
+        self.ends = pb.CHALLENGE_STATE_CANCELED
 
     def UpdateCredential(self, request, context):
         self.asked.append(request)
@@ -30,9 +32,20 @@ class FakeEdge(totp_pb2_grpc.TotpServiceServicer):
         unsure = pb.Message(message_id="msg_1", state=request.state, redacted_text="•• or ••")
         return pb.ListMessagesResponse(messages=[unsure])
 
+    def ListChallenges(self, request, context):
+        self.asked.append(request)
+        found = [c for c in self.waiting if request.run_id in ("", c.run_id)]
+        return pb.ListChallengesResponse(challenges=found)
+
+    def SubmitMessage(self, request, context):
+        self.asked.append(request)
+        unsure = pb.MESSAGE_STATE_UNSURE, pb.MESSAGE_STATE_AVAILABLE
+        return pb.SubmitMessageResponse(state=unsure["code" not in request.content])
+
     def WatchChallenge(self, request, context):
-        for state in (pb.CHALLENGE_STATE_WAITING, pb.CHALLENGE_STATE_CANCELED):
-            yield pb.WatchChallengeResponse(challenge=pb.Challenge(state=state))
+        for state in (pb.CHALLENGE_STATE_WAITING, self.ends):
+            seen = pb.Challenge(challenge_id=request.challenge_id, state=state)
+            yield pb.WatchChallengeResponse(challenge=seen)
 
     def CancelChallenge(self, request, context):
         self.asked.append(request)
@@ -93,3 +106,39 @@ def test_a_challenge_is_followed_and_canceled(totp, edge):
     assert totp("watch", "chal_1").split() == "chal_1 is waiting chal_1 is canceled".split()
     totp("cancel", "chal_1")
     assert edge.asked[0].challenge_id == "chal_1"
+
+
+def challenge(number, run="run_1"):
+    return pb.Challenge(challenge_id=f"chal_{number}", run_id=run, identifier="jo@x.test")
+
+
+def test_a_code_is_typed_for_the_login_that_waits(totp, edge):
+    edge.waiting, edge.ends = [challenge(1)], pb.CHALLENGE_STATE_CLAIMED
+    assert "The login has the code (chal_1)." in " ".join(totp("type", stdin="482913\n").split())
+    listed, submitted = edge.asked
+    assert (listed.state, listed.run_id) == (pb.CHALLENGE_STATE_WAITING, "")
+    assert (submitted.challenge_id, submitted.content) == ("chal_1", "482913")
+    assert submitted.source == pb.MESSAGE_SOURCE_MANUAL
+
+
+def test_of_several_logins_the_one_is_named(podium, edge):
+    edge.waiting = [challenge(1), challenge(2), challenge(3, "run_2")]
+    edge.ends = pb.CHALLENGE_STATE_CLAIMED
+    refused = podium("totp", "type", "run_1", code=2, stdin="482913")
+    assert "chal_1, chal_2" in refused.err
+    assert "chal_3" in podium("totp", "type", "run_2", stdin="482913").out
+
+
+@pytest.mark.parametrize(
+    ("run", "typed", "code", "why"),
+    [
+        ("run_9", "482913", 6, "no login of run_9 waits"),
+        ("run_1", "no code here", 2, "no code could be told"),
+        ("run_1", "482913", 6, "canceled before the code was taken"),
+    ],
+)
+def test_a_code_that_is_not_taken_is_an_error(podium, edge, run, typed, code, why):
+    edge.waiting = [challenge(1)]
+    refused = podium("totp", "type", run, code=code, stdin=typed)
+    assert why in " ".join(refused.err.split())
+    assert typed not in refused.out

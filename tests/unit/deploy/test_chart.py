@@ -13,6 +13,7 @@ from deploy.compose import addresses
 from deploy.envoy import config, traffic
 from deploy.kubernetes import generated, rendering, secrets
 from libs.rpc import policy, spiffe
+from services.browser_session import cdp_gateway
 
 
 def test_the_generated_files_are_fresh():
@@ -63,6 +64,14 @@ def test_a_part_that_calls_nobody_does_not_reach_the_mesh(documents):
             for port in rule.get("ports", ())
         ]
         assert (10000 in ports) == bool(facts["calls"]), name
+
+
+def test_who_reaches_a_browser_is_whom_its_door_lets_in(documents):
+    assert set(generated.DRIVERS) == set(cdp_gateway.DRIVERS)
+    policies = of_kind(documents, "NetworkPolicy")
+    for name in generated.DRIVERS:
+        egress = policies[f"podium-{name.replace('_', '-')}"]["spec"]["egress"]
+        assert 9222 in [port["port"] for rule in egress for port in rule.get("ports", ())], name
 
 
 def test_envoy_looks_for_the_releases_own_names(documents):
