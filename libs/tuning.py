@@ -44,7 +44,7 @@ class Knob:
         if self.words:
             return f"one of {', '.join(self.words)}"
         number = "a whole number" if self.kind is int else "a number"
-        return f"{number} from {self.least:g} to {self.most:g}"
+        return f"{number} from {self.least:.10g} to {self.most:.10g}"
 
     @property
     def description(self) -> str:

@@ -189,7 +189,7 @@ def _told(term: Terminal) -> dict[str, Any]:
 
 
 def _registered(told: dict[str, Any], now: datetime) -> Table:
-    table = _table("service", "stage", "version", "health", "calls", "work", "up for", "address")
+    table = _table("service", "stage", "version", "health", "calls", "work", "up for")
     for one in told["replicas"]:
         up_s = (now - datetime.fromisoformat(one["started_at"])).total_seconds()
         table.add_row(
@@ -200,7 +200,6 @@ def _registered(told: dict[str, Any], now: datetime) -> Table:
             str(one["calls"]),
             f"{one['work']} of {one['room']}" if one["room"] else "",
             str(timedelta(seconds=max(0, round(up_s)))),
-            escape(one["address"].rpartition("/")[2]),
         )
     return table
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from gateway.cli import spans
 from gateway.cli.commands import Command, terminal
 from gateway.cli.terminal import Terminal
 from libs import errors
 
-BAR_WIDTH = 32
+BAR_WIDTH = 28
+_RPC = re.compile(r"/podium\.(\w+)\.v1\.\w+/(\w+)")
 
 
 @click.command(cls=Command)
@@ -30,23 +31,19 @@ def trace(term: Terminal, run_id: str) -> None:
         term.emit({"run_id": run_id, "cost": total, "spans": [root.as_dict() for root in roots]})
         return
     term.tell(f"{run_id}: {len(found)} spans")
-    term.out.print(waterfall(roots))
+    for line in waterfall(roots):
+        term.out.print(line)
     term.tell(summary(spans.cost(found)))
 
 
-def waterfall(roots: list[spans.Span]) -> Table:
-    """Each span below what caused it, with its place in the time of the whole."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("span", overflow="fold")
-    table.add_column("", width=BAR_WIDTH, no_wrap=True)
-    for heading in ("at ms", "took ms"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+def waterfall(roots: list[spans.Span]) -> list[str]:
+    """Each span below what caused it, with its place in the time of the whole; one line each."""
     every = [one for root in roots for one in _below(root)]
     began, ended = min(one.start_ns for one in every), max(one.end_ns for one in every)
+    lines = [f"[bold]{'':{BAR_WIDTH}} {'at ms':>9} {'took ms':>9}  span[/]"]
     for root in roots:
-        _draw(table, root, 0, began, max(1, ended - began))
-    return table
+        lines += _drawn(root, 0, began, max(1, ended - began))
+    return lines
 
 
 def _below(span: spans.Span) -> Iterator[spans.Span]:
@@ -55,20 +52,24 @@ def _below(span: spans.Span) -> Iterator[spans.Span]:
         yield from _below(child)
 
 
-def _draw(table: Table, span: spans.Span, depth: int, began_ns: int, whole_ns: int) -> None:
-    first = BAR_WIDTH * (span.start_ns - began_ns) // whole_ns
+def _drawn(span: spans.Span, depth: int, began_ns: int, whole_ns: int) -> list[str]:
+    at_ns = span.start_ns - began_ns
+    first = min(BAR_WIDTH - 1, BAR_WIDTH * at_ns // whole_ns)
     last = BAR_WIDTH * (span.end_ns - began_ns) // whole_ns
-    first = min(first, BAR_WIDTH - 1)
+    bar = f"{' ' * first}{'━' * max(1, last - first)}"
     colour = "red" if span.status == "error" else "cyan"
-    table.add_row(
-        f"{'  ' * depth}[bold]{escape(span.service)}[/] {escape(span.name)}",
-        f"{' ' * first}[{colour}]{'━' * max(1, last - first)}[/]",
-        f"{(span.start_ns - began_ns) / 1e6:.1f}",
-        f"{span.took_ms:.1f}",
-        f"[dim]{_remark(span)}[/]",
-    )
-    for child in span.children:
-        _draw(table, child, depth + 1, began_ns, whole_ns)
+    line = f"[{colour}]{bar:{BAR_WIDTH}}[/] {at_ns / 1e6:9.1f} {span.took_ms:9.1f}  {'  ' * depth}"
+    line += f"[bold]{escape(span.service)}[/] {escape(_short(span.name))}"
+    if remark := _remark(span):
+        line += f"  [dim]{remark}[/]"
+    below = (_drawn(child, depth + 1, began_ns, whole_ns) for child in span.children)
+    return [line, *(one for lines in below for one in lines)]
+
+
+def _short(name: str) -> str:
+    """An RPC as `podium call` knows it, "run.CreateRun"; other names as they are."""
+    found = _RPC.fullmatch(name)
+    return ".".join(found.groups()) if found else name
 
 
 def _remark(span: spans.Span) -> str:

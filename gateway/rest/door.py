@@ -14,7 +14,7 @@ from gateway.problem import HttpRefusal
 from gateway.rest.answers import Answer
 from gateway.rest.binding import request_of
 from gateway.rest.bodies import Receive, read_body
-from gateway.rest.pages import Pages
+from gateway.rest.pages import Page, Pages
 from gateway.rest.resume import resume
 from gateway.rest.routes import Match, NoRoute, Routes
 from gateway.rest.streaming import Streaming
@@ -56,6 +56,10 @@ class RestDoor:
         entry = self._admission.begin(headers)
         answer = Answer(send, entry.request_id, is_head=scope["method"] == "HEAD")
         try:
+            # Pages are not traced: Envoy asks every second whether this process is well.
+            if page := self._pages.find(_path(scope)):
+                await _show(page, scope["method"], answer)
+                return
             with telemetry.continued(entry.traceparent, scope["method"]) as span:
                 await self._serve(scope, headers, receive, answer, span)
         except ConnectionResetError:
@@ -72,16 +76,10 @@ class RestDoor:
         span: Span,
     ) -> None:
         path = _path(scope)
-        page = self._pages.find(path)
-        if page is None and self._is_signed(scope["method"], path):
+        if self._is_signed(scope["method"], path):
             self._admission.admit_signed(link_token(scope["query_string"]))
-        elif page is None:
+        else:
             await self._admission.admit(headers)
-        if page is not None:
-            _require(scope["method"], ("GET", "HEAD"))
-            status, body = page.render()
-            await answer.whole(status, body, page.headers)
-            return
         match = self._match(scope["method"], path)
         span.update_name(f"{scope['method']} {match.route.binding.template}")
         await self._call(match, scope, headers, receive, answer)
@@ -136,6 +134,12 @@ def _headers(scope: Any) -> dict[str, str]:
 def _path(scope: Any) -> str:
     """The path as it was sent: a slash inside a value stays %2F until the template is matched."""
     return (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0].decode("latin-1")
+
+
+async def _show(page: Page, verb: str, answer: Answer) -> None:
+    _require(verb, ("GET", "HEAD"))
+    status, body = page.render()
+    await answer.whole(status, body, page.headers)
 
 
 def _require(verb: str, allowed: tuple[str, ...]) -> None:

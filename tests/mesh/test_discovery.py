@@ -37,12 +37,21 @@ def backend():
     told = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = self.headers["content-length"]
+            body = self.rfile.read(int(length)) if length else b"".join(self._chunks())
             told.append((self.headers["content-type"], body))
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()
+
+        def _chunks(self):
+            while size := int(self.rfile.readline(), 16):
+                yield self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
 
         def log_message(self, *_):
             pass

@@ -1,6 +1,7 @@
 """The values file: every knob turns something, and what cannot be is named."""
 
 import pytest
+import yaml
 
 from deploy import layout
 from deploy.compose import addresses
@@ -29,8 +30,13 @@ def routes_to(made, service):
     return [r for r in host["routes"] if r["match"].get("path", "").startswith(path)]
 
 
-def test_the_trees_own_file_says_what_holds_anyway():
-    assert traffic.load(traffic.FILE) == traffic.Traffic()
+def test_the_trees_own_file_has_every_knob():
+    said = yaml.safe_load(traffic.FILE.read_text())
+    every = traffic.load(traffic.FILE).model_dump()
+    assert set(said) == set(every)
+    for section, knobs in every.items():
+        if isinstance(knobs, dict):
+            assert set(said[section]) == set(knobs), section
 
 
 @pytest.mark.parametrize(
