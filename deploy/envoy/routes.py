@@ -13,8 +13,9 @@ ADMIN = "admin"
 
 # The request never reached the service: trying elsewhere cannot run it twice.
 NOT_SENT = "connect-failure,refused-stream,reset-before-request"
-# Only for methods that say so in their contract: this may run a call a second time.
-EVEN_IF_SENT = f"{NOT_SENT},reset,unavailable"
+# Only for methods that say so in their contract: this may run a call a second time. A server that
+# drains answers CANCELLED for what came in its last moment; a caller's own cancel is no answer.
+EVEN_IF_SENT = f"{NOT_SENT},reset,unavailable,cancelled"
 # The same at the edge: what a gateway answers was tried again behind it already.
 IF_CUT_OFF = f"{NOT_SENT},reset"
 

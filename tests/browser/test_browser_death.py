@@ -161,7 +161,9 @@ async def test_a_block_that_must_not_begin_twice_fails_with_its_browser(stage: S
     assert run.failure.reason == "BROWSER_CRASHED"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)]
+)
 async def test_the_browsers_replica_is_killed_or_frozen(stage: Stage, number: int) -> None:
     with service_process("browser_session", stage.home, stage.redis_url) as doomed:
         session = await acquire(doomed)

@@ -132,6 +132,7 @@ def test_the_section_works_as_written(checkout, mesh, section):
     run(checkout, "\n".join(script), mesh)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_works_as_written(checkout, mesh, page):
