@@ -7,16 +7,15 @@ sends no browser anywhere. The link is taken letter by letter as it stands in th
 from __future__ import annotations
 
 import html
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 from libs import errors
+from libs.hosts import host_of, is_address, spelled
 from services.totp import mail
 
-MAX_URL_LENGTH = 4096
 MAX_LINKS = 200
 MAX_HOSTS = 20
 _SURE = 5
@@ -74,26 +73,6 @@ def sign_in_link(content: str) -> Link | None:
     return Link(ranked[0][0], host_of(ranked[0][0]))
 
 
-def host_of(url: str) -> str:
-    """The host that this URL leads to; empty when it is no plain http(s) URL."""
-    if len(url) > MAX_URL_LENGTH or "\\" in url:
-        return ""
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname or "", parts.port
-        # "https://acme.example@evil.example/" leads to evil.example: no honest link has a user.
-        if parts.scheme.lower() not in ("http", "https") or parts.username is not None:
-            return ""
-        return _spelled(host)
-    except (ValueError, UnicodeError):
-        return ""
-
-
-def accepts(hosts: list[str], host: str) -> bool:
-    """Whether the host is one of these, or below one."""
-    return any(host == one or (host.endswith(f".{one}") and not _is_address(one)) for one in hosts)
-
-
 def checked_hosts(field_path: str, hosts: list[str]) -> list[str]:
     """An allow-list as it is compared, or Invalid."""
     if len(hosts) > MAX_HOSTS:
@@ -101,30 +80,16 @@ def checked_hosts(field_path: str, hosts: list[str]) -> list[str]:
     checked: list[str] = []
     for position, text in enumerate(hosts):
         try:
-            host = _spelled(text.strip())
+            host = spelled(text.strip())
         except UnicodeError:
             host = ""
-        whole = _is_address(host) or host == "localhost" or "." in host
+        whole = is_address(host) or host == "localhost" or "." in host
         if not whole or re.search(r"[^a-z0-9.:-]", host) or ("." in host and ":" in host):
             raise errors.Invalid(
                 f"{field_path}[{position}]", 'must be a host such as "acme.example"'
             )
         checked.append(host)
     return checked
-
-
-def _spelled(host: str) -> str:
-    """One spelling for each host: lower case, IDNA, without the final dot."""
-    host = host.lower().rstrip(".").strip("[]")
-    return host if host.isascii() else host.encode("idna").decode()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _score(url: str, words: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from playwright.async_api import ElementHandle
 from playwright.async_api import Error as BrowserError
 
+from libs.hosts import accepts, host_of
 from libs.secrets import Secret
 from services.task import schema
 from services.task.domain import Reason, TaskFailure
@@ -123,8 +124,8 @@ class _SignIn:
         url = link.reveal()
         for secret in links.secrets_of(url):
             self._scene.hush(Secret(secret))
-        host = links.host_of(url)
-        if not links.accepts(self._action.link_hosts, host):
+        host = host_of(url)
+        if not accepts(self._action.link_hosts, host):
             raise TaskFailure(
                 Reason.LINK_NOT_ALLOWED,
                 f'the sign-in link leads to "{host}", which is not among link_hosts',

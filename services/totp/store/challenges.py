@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from libs import hosts
 from libs.db import Tx
-from services.totp import links
 from services.totp.domain import OPEN, Challenge, Message, State, sources_of, window_at
 from services.totp.store.tables import challenges, steps
 
@@ -81,7 +81,7 @@ def waiting_for(tx: Tx, message: Message) -> list[Challenge]:
     found = [_read(row) for row in tx.execute(query).mappings()]
     if message.sure:
         return found
-    return [one for one in found if links.accepts(one.link_hosts, message.link_host)]
+    return [one for one in found if hosts.accepts(one.link_hosts, message.link_host)]
 
 
 def any_waiting_at(tx: Tx, organization_id: str, identifiers: Collection[str]) -> list[Challenge]:

@@ -7,10 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from libs import db
+from libs import db, hosts
 from libs.db import Tx
 from libs.secrets import Secret, Vault
-from services.totp import links
 from services.totp.domain import Challenge, Message, Source
 from services.totp.store.tables import associated, messages
 
@@ -107,7 +106,7 @@ def best_for(tx: Tx, challenge: Challenge) -> Message | None:
 
 
 def _takes_link(challenge: Challenge, message: Message) -> bool:
-    return links.accepts(challenge.link_hosts, message.link_host)
+    return hosts.accepts(challenge.link_hosts, message.link_host)
 
 
 def _candidates(tx: Tx, challenge: Challenge) -> sa.Select[Any]:
